@@ -211,6 +211,11 @@ export function isGatepassError(error: unknown, ...codes: ErrorCode[]): error is
   return codes.length === 0 || codes.includes((error as GatepassError).code)
 }
 
+/** Returns a `GatepassError` unchanged. Any other thrown value becomes the cause of an `internal_error`. */
+export function asGatepassError(thrown: unknown): GatepassError {
+  return isGatepassError(thrown) ? thrown : new GatepassError('internal_error', { cause: thrown })
+}
+
 /** The media type of an error response (RFC 9457 §3). */
 export const problemType = 'application/problem+json'
 

@@ -1,6 +1,6 @@
 import type { FastifyBaseLogger, FastifyInstance } from 'fastify'
 import { Registry } from 'prom-client'
-import { GatepassError, isGatepassError } from '../core/errors.ts'
+import { asGatepassError, GatepassError } from '../core/errors.ts'
 import { isForeignHost } from '../core/foreign-host.ts'
 import { collectRoutes, createApp, refuseOtherMethods } from './app.ts'
 
@@ -74,7 +74,7 @@ async function outcome(check: ReadinessCheck): Promise<string> {
   try {
     return await Promise.race([check().then(() => 'ok'), late])
   } catch (error) {
-    return isGatepassError(error) ? error.code : 'internal_error'
+    return asGatepassError(error).code
   } finally {
     clearTimeout(timer)
   }

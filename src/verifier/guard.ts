@@ -1,4 +1,4 @@
-import { type ErrorCode, GatepassError, isGatepassError, toProblem } from '../core/errors.ts'
+import { asGatepassError, type ErrorCode, GatepassError, toProblem } from '../core/errors.ts'
 import type { AccessTokenClaims } from '../tokens/access-token.ts'
 import { isJsonObject } from '../tokens/strict-decoding.ts'
 import { usableAlgorithms } from '../tokens/verification-key.ts'
@@ -53,9 +53,7 @@ export function createGuard(verifier: Verifier, auth: RouteAuth = {}, metadataUr
       return verify(token, dpop === undefined ? required : { ...required, dpop })
     },
     refusal(thrown, { authorization }, scope = requirements.scope) {
-      const error = isGatepassError(thrown)
-        ? thrown
-        : new GatepassError('internal_error', { cause: thrown })
+      const error = asGatepassError(thrown)
       const scheme = authorizationScheme(authorization) ?? (needsKey ? 'DPoP' : 'Bearer')
       const headers = challengeHeaders(error, scope, scheme, metadataUrl)
       const namesClaims = error.code === 'token_claims' && !isProduction()
@@ -84,7 +82,7 @@ export function checkFunction(name: string, option: unknown): void {
 
 /** Makes an error of what `onRefused` threw: a framework would call the route after `undefined`. */
 export function failureOf(thrown: unknown): Error {
-  return thrown instanceof Error ? thrown : new GatepassError('internal_error', { cause: thrown })
+  return thrown instanceof Error ? thrown : asGatepassError(thrown)
 }
 
 type Requirement = keyof RouteAuth

@@ -1,5 +1,5 @@
 import { nowSeconds } from '../core/clock.ts'
-import { GatepassError, isGatepassError } from '../core/errors.ts'
+import { asGatepassError, GatepassError } from '../core/errors.ts'
 import { isPromise, synchronous } from '../core/promise.ts'
 import {
   type AccessTokenClaims,
@@ -136,17 +136,11 @@ export function createVerifier(options: VerifierOptions | IssuersOptions): Verif
     return accept(token, verified, requirements, now_s)
   }
 
-  function reject(error: unknown): GatepassError {
+  function reject(thrown: unknown): never {
     // A component that was passed in, such as the revocations, may throw anything.
-    const rejection = isGatepassError(error)
-      ? error
-      : new GatepassError('internal_error', { cause: error })
-    outcomes.refused(rejection.code)
-    return rejection
-  }
-
-  function rejectWith(error: unknown): never {
-    throw reject(error)
+    const error = asGatepassError(thrown)
+    outcomes.refused(error.code)
+    throw error
   }
 
   /** Verifies with the keys and the revocation list in memory. */
@@ -188,7 +182,7 @@ export function createVerifier(options: VerifierOptions | IssuersOptions): Verif
       if (cached !== undefined) return accept(token, cached, requirements)
       return admit(token, verifyFromMemory(parse(decrypt(token))), requirements)
     } catch (error) {
-      throw reject(error)
+      return reject(error)
     }
   }
 
@@ -202,7 +196,7 @@ export function createVerifier(options: VerifierOptions | IssuersOptions): Verif
       const cached = lookUp(token)
       const renewal = isRenewed ? undefined : cached?.issuer.keys.renew?.()
       if (renewal !== undefined) {
-        return renewal.then(() => verifyUnlessPending(token, requirements, true), rejectWith)
+        return renewal.then(() => verifyUnlessPending(token, requirements, true), reject)
       }
       if (cached !== undefined) return accept(token, cached, requirements)
       const parsed = parse(decrypt(token))
@@ -211,9 +205,9 @@ export function createVerifier(options: VerifierOptions | IssuersOptions): Verif
       if (isComplete) return admit(token, result, requirements)
       return completeMatch(parsed, result)
         .then((verified) => admit(token, verified, requirements))
-        .catch(rejectWith)
+        .catch(reject)
     } catch (error) {
-      throw reject(error)
+      return reject(error)
     }
   }
 

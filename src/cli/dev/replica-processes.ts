@@ -1,4 +1,4 @@
-import { type ErrorCode, GatepassError, isGatepassError } from '../../core/errors.ts'
+import { asGatepassError, type ErrorCode, GatepassError } from '../../core/errors.ts'
 import { maxReplicas, type Replica, type ReplicaKind, type Replicas } from '../../playground/api.ts'
 import type { ServiceProcess } from './processes.ts'
 
@@ -116,8 +116,7 @@ export class ReplicaProcesses {
       if (!isAdd) await this.stop(name)
       send({ type: 'replicas.result', id, name, error: null })
     } catch (error) {
-      const code = isGatepassError(error) ? error.code : 'internal_error'
-      send({ type: 'replicas.result', id, name: '', error: code })
+      send({ type: 'replicas.result', id, name: '', error: asGatepassError(error).code })
     }
   }
 
