@@ -59,14 +59,13 @@ export function equalTexts(a: string, b: string): boolean {
   return equalBytes(Buffer.from(a), Buffer.from(b))
 }
 
-/** MACs for one purpose, by derived keys: none of them is valid for another purpose. */
-export class DerivedMac {
+/** MACs by secrets that can be replaced. */
+export class Mac {
   readonly #keys: readonly [KeyObject, ...KeyObject[]]
 
   /** @param secrets newest first: the first one makes MACs, each of them is accepted */
-  constructor([newest, ...older]: readonly [Buffer, ...Buffer[]], purpose: string) {
-    const keyOf = (secret: Buffer) => createSecretKey(hmac(secret, purpose))
-    this.#keys = [keyOf(newest), ...older.map(keyOf)]
+  constructor([newest, ...older]: readonly [Buffer, ...Buffer[]]) {
+    this.#keys = [createSecretKey(newest), ...older.map((secret) => createSecretKey(secret))]
   }
 
   /** Returns the MAC of a text, in base64url. */
@@ -76,5 +75,12 @@ export class DerivedMac {
 
   isValid(text: string, mac: string): boolean {
     return this.#keys.some((key) => equalTexts(hmacText(key, text), mac))
+  }
+}
+
+/** MACs for one purpose, by derived keys: none of them is valid for another purpose. */
+export class DerivedMac extends Mac {
+  constructor([newest, ...older]: readonly [Buffer, ...Buffer[]], purpose: string) {
+    super([hmac(newest, purpose), ...older.map((secret) => hmac(secret, purpose))])
   }
 }

@@ -1,6 +1,5 @@
-import { createSecretKey, type KeyObject } from 'node:crypto'
 import { GatepassError } from '../core/errors.ts'
-import { equalTexts, hmacText } from '../core/secrets.ts'
+import { Mac } from '../core/secrets.ts'
 
 /** The content of a refresh token with a valid MAC. */
 export interface RefreshTokenParts {
@@ -17,17 +16,17 @@ const maxLength = prefix.length + sidLength + 1 + maxGenerationDigits + 1 + macL
 
 /** Mints and reads refresh tokens (invariant 3). */
 export class RefreshTokenCodec {
-  readonly #secrets: readonly [KeyObject, ...KeyObject[]]
+  readonly #mac: Mac
 
   /** @param secrets MAC secrets, newest first. The first secret mints; all of them are accepted. */
-  constructor([newest, ...older]: readonly [Buffer, ...Buffer[]]) {
-    this.#secrets = [createSecretKey(newest), ...older.map((secret) => createSecretKey(secret))]
+  constructor(secrets: readonly [Buffer, ...Buffer[]]) {
+    this.#mac = new Mac(secrets)
   }
 
   /** Returns the token of a generation: a function of session, generation and first secret. */
   mint({ sid, generation }: RefreshTokenParts): string {
     const body = `${prefix}${sid}.${generation}`
-    return `${body}.${hmacText(this.#secrets[0], body)}`
+    return `${body}.${this.#mac.of(body)}`
   }
 
   /**
@@ -36,13 +35,10 @@ export class RefreshTokenCodec {
    */
   parse(token: string): RefreshTokenParts {
     const bodyEnd = token.length - macLength - 1
-    if (token.length > maxLength || !token.startsWith(prefix) || token[bodyEnd] !== '.') {
-      throw new GatepassError('refresh_token_malformed')
-    }
     const body = token.slice(0, bodyEnd)
-    // Compared as text: a token has one text only.
-    const mac = token.slice(bodyEnd + 1)
-    if (!this.#secrets.some((secret) => equalTexts(hmacText(secret, body), mac))) {
+    const hasForm = token.length <= maxLength && body.startsWith(prefix) && token[bodyEnd] === '.'
+    // The MAC is compared as text: a token has one text only.
+    if (!hasForm || !this.#mac.isValid(body, token.slice(bodyEnd + 1))) {
       throw new GatepassError('refresh_token_malformed')
     }
     // The MAC is valid, so mint() has written the body.
