@@ -176,6 +176,12 @@ export function isName(value: unknown): value is string {
   return typeof value === 'string' && value !== ''
 }
 
+/** Tells whether a value is a name, or a list of names that is not empty. */
+export function isNameOrNames(value: unknown): boolean {
+  const names = [value].flat()
+  return names.length > 0 && names.every(isName)
+}
+
 type KnownClaim = readonly [isValid: Predicate, description: string]
 
 const nameClaim: KnownClaim = [isName, 'a string that is not empty']
@@ -289,9 +295,7 @@ function isType(value: unknown): boolean {
 }
 
 function areClaimValues(value: unknown): boolean {
-  if (!isJsonObject(value) || Object.keys(value).length === 0) return false
-  return Object.values(value).every((accepted) => {
-    const values = [accepted].flat()
-    return values.length > 0 && values.every(isName)
-  })
+  if (!isJsonObject(value)) return false
+  const accepted = Object.values(value)
+  return accepted.length > 0 && accepted.every(isNameOrNames)
 }

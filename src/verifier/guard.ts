@@ -2,7 +2,7 @@ import { asGatepassError, type ErrorCode, GatepassError, toProblem } from '../co
 import type { AccessTokenClaims } from '../tokens/access-token.ts'
 import { isJsonObject } from '../tokens/strict-decoding.ts'
 import { usableAlgorithms } from '../tokens/verification-key.ts'
-import { isName } from './claims.ts'
+import { isNameOrNames } from './claims.ts'
 import type { DpopPresentation, TokenRequirements } from './requirements.ts'
 import { type Verifier, verifyNowOf } from './verifier.ts'
 
@@ -89,10 +89,7 @@ type Requirement = keyof RouteAuth
 
 const isAcceptable: { readonly [name in Requirement]: (value: unknown) => boolean } = {
   scope: (value) => typeof value === 'string' && isScopeList(value),
-  audience: (value) => {
-    const names = [value].flat()
-    return names.length > 0 && names.every(isName)
-  },
+  audience: isNameOrNames,
   failClosed: (value) => typeof value === 'boolean' || isStaleness(value),
   dpop: (value) => typeof value === 'boolean' || value === 'required',
 }

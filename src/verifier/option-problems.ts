@@ -1,6 +1,6 @@
 import type { FieldProblem } from '../core/errors.ts'
 import { defaultMaxTokenBytes, tokenTypes } from '../tokens/access-token.ts'
-import { isName, profileProblems } from './claims.ts'
+import { isName, isNameOrNames, profileProblems } from './claims.ts'
 import { dpopDefaults } from './dpop/dpop-proofs.ts'
 import { isWebAddress } from './http-client.ts'
 import type { CommonOptions, IssuerOptions, RevocationOptions } from './options.ts'
@@ -189,11 +189,7 @@ function* numberProblems(given: Unchecked, numbers: NumberOptions): Iterable<Fie
 function* issuerProblems(given: Unchecked): Iterable<FieldProblem> {
   const { issuer, audience } = given
   if (!isName(issuer)) yield problem('issuer', 'it must be a string that is not empty')
-  const isAudience =
-    audience === null ||
-    isName(audience) ||
-    (Array.isArray(audience) && audience.length > 0 && audience.every(isName))
-  if (!isAudience) {
+  if (audience !== null && !isNameOrNames(audience)) {
     yield problem('audience', 'it must be a name, an array of names, or null to accept any')
   }
   yield* keyProblems(given)
