@@ -16,3 +16,11 @@ export function synchronous<T>(value: T | Promise<T>, message: string): T {
   value.then(undefined, () => {})
   throw new TypeError(message)
 }
+
+/** Waits for a promise that never rejects, for a limited time. */
+export async function waitAtMost(promise: Promise<void>, maxMs: number): Promise<void> {
+  const late = Promise.withResolvers<void>()
+  const timer = setTimeout(late.resolve, maxMs)
+  await Promise.race([promise, late.promise])
+  clearTimeout(timer)
+}

@@ -94,7 +94,7 @@ export async function readBody(
 }
 
 /** Returns the media type of a response in lower case, without parameters. */
-export function mediaTypeOf({ headers }: Response): string {
+export function contentTypeOf({ headers }: Response): string {
   const [type = ''] = (headers.get('content-type') ?? '').split(';', 1)
   return type.trim().toLowerCase()
 }

@@ -1,13 +1,14 @@
 import type { Clock } from '../../core/clock.ts'
+import { GatepassError } from '../../core/errors.ts'
 import type { JsonValue } from '../../core/json.ts'
 import type { Algorithm } from '../../tokens/algorithms.ts'
 import { parseStrictJson } from '../../tokens/strict-decoding.ts'
 import {
   abortAfter,
+  contentTypeOf,
   errorText,
   etagOf,
   get,
-  mediaTypeOf,
   ResponseError,
   readBody,
   readSeconds,
@@ -91,8 +92,9 @@ export class PublishedKeys {
     return this.#usableSet(this.nowMs) === null
   }
 
-  get lastError(): Error | null {
-    return this.#lastError
+  /** @throws `keys_unavailable` if no set is recent enough to be used */
+  requireKeys(): void {
+    if (this.isEmpty) throw new GatepassError('keys_unavailable', { cause: this.#lastError })
   }
 
   /** When the next fetch is due without a token that asks for it. */
@@ -240,7 +242,7 @@ async function fetchKeySet({ isForced, ...request }: KeySetRequest): Promise<Key
   const response = await get({ ...request, headers })
   const freshFor_s = freshness_s(response)
   if (response.status === 304) return { jwks: undefined, etag: request.etag, freshFor_s }
-  if (!jsonType.test(mediaTypeOf(response))) {
+  if (!jsonType.test(contentTypeOf(response))) {
     await response.body?.cancel()
     throw new ResponseError('the content type of the answer is not JSON')
   }

@@ -1,4 +1,4 @@
-import { GatepassError } from '../../core/errors.ts'
+import { waitAtMost } from '../../core/promise.ts'
 import { SingleFlight } from '../../core/single-flight.ts'
 import type { Algorithm } from '../../tokens/algorithms.ts'
 import { KeyFile } from './key-file.ts'
@@ -46,9 +46,7 @@ export class RemoteKeys implements KeySource {
 
   async ready(): Promise<void> {
     if (this.#published.isEmpty) await this.#load()
-    if (this.#published.isEmpty) {
-      throw new GatepassError('keys_unavailable', { cause: this.#published.lastError })
-    }
+    this.#published.requireKeys()
   }
 
   async refresh(kid: string): Promise<void> {
@@ -99,10 +97,7 @@ export class RemoteKeys implements KeySource {
 
   /** Fetches, and reads the file if the issuer does not answer soon. */
   async #start(): Promise<void> {
-    const isLate = Promise.withResolvers<void>()
-    const timer = setTimeout(isLate.resolve, fileDelayMs)
-    await Promise.race([this.#fetching.run(), isLate.promise])
-    clearTimeout(timer)
+    await waitAtMost(this.#fetching.run(), fileDelayMs)
     const stored = this.#published.loaded === null ? await this.#file?.read() : null
     if (!stored || this.#published.loaded !== null) return
     // A file with a time in the future must not be used longer than others.
@@ -162,9 +157,7 @@ export class RequestScopedKeys implements KeySource {
 
   async ready(): Promise<void> {
     if (this.#published.isEmpty) await this.#fetch(false)
-    if (this.#published.isEmpty) {
-      throw new GatepassError('keys_unavailable', { cause: this.#published.lastError })
-    }
+    this.#published.requireKeys()
   }
 
   async refresh(kid: string): Promise<void> {

@@ -1,5 +1,5 @@
 import type { Clock } from '../../core/clock.ts'
-import { chunksOf, get, mediaTypeOf, ResponseError, RetryDelay } from '../http-client.ts'
+import { chunksOf, contentTypeOf, get, ResponseError, RetryDelay } from '../http-client.ts'
 
 /** Delays between two connections, until the feed sets the first delay (`retry`). */
 const retryLimits = { minMs: 250, maxMs: 30_000 }
@@ -187,7 +187,7 @@ export class EventStream {
       ...(position !== '' && { 'last-event-id': position }),
     }
     const response = await get({ uri, headers, clock, signal })
-    if (response.body === null || mediaTypeOf(response) !== 'text/event-stream') {
+    if (response.body === null || contentTypeOf(response) !== 'text/event-stream') {
       await response.body?.cancel()
       throw new ResponseError('the answer is not a stream of events')
     }

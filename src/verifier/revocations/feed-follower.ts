@@ -1,4 +1,5 @@
 import { type Clock, nowSeconds } from '../../core/clock.ts'
+import { waitAtMost } from '../../core/promise.ts'
 import type { AccessTokenClaims } from '../../tokens/access-token.ts'
 import {
   type RevocationEntry,
@@ -129,11 +130,8 @@ export class FeedFollower implements Revocations {
 
   async #loadFirst(): Promise<void> {
     if (!this.#isPending) return
-    const isLate = Promise.withResolvers<void>()
-    const timer = setTimeout(isLate.resolve, firstListTimeoutMs)
     void this.#poller.pollNow()
-    await Promise.race([this.#loaded.promise, isLate.promise])
-    clearTimeout(timer)
+    await waitAtMost(this.#loaded.promise, firstListTimeoutMs)
     this.#isPending = false
   }
 
