@@ -44,7 +44,7 @@ export async function openDataForService(
 export function createDataService(
   settings: Settings,
   store: DataStore,
-  observer?: DataObserver,
+  observer: DataObserver,
 ): DataService {
   const [first, ...others] = settings.data_secret
   if (first === undefined) {
@@ -59,7 +59,7 @@ export function createDataService(
     sessionMaxSeconds: settings.session_max_s,
     accessTtlSeconds: settings.access_ttl_s,
     userTtlSeconds: settings.data_user_ttl_s,
-    ...(observer && { observer }),
+    observer,
   })
 }
 

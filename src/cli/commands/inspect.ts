@@ -7,6 +7,7 @@ import {
   parseStrictJson,
   withoutByteOrderMark,
 } from '../../tokens/strict-decoding.ts'
+import { maxKeySetBytes } from '../../verifier/keys/key-source.ts'
 import { type CliContext, userConfigOf } from '../context.ts'
 import { checkToken, type InspectRequest } from '../inspect/check-token.ts'
 import { reportAsJson, reportInWords } from '../inspect/report.ts'
@@ -19,7 +20,6 @@ export interface InspectOptions extends IssuerOption {
   readonly json: boolean
 }
 
-const maxJwksBytes = 64 * 1024
 const maxTokenBytes = 64 * 1024
 
 /** `gatepass token inspect`: describes a token and says whether a verifier accepts it. */
@@ -77,7 +77,7 @@ function readJwks(path: string): { readonly keys: readonly object[] } {
     throw new GatepassError('config_invalid', { detail: `${path} cannot be read (${code}).` })
   }
   const jwks =
-    bytes.length > maxJwksBytes ? undefined : parseStrictJson(withoutByteOrderMark(bytes))
+    bytes.length > maxKeySetBytes ? undefined : parseStrictJson(withoutByteOrderMark(bytes))
   if (isJsonObject(jwks) && Array.isArray(jwks.keys)) {
     return { keys: jwks.keys as readonly object[] }
   }

@@ -3,6 +3,7 @@ import * as z from 'zod'
 import { type ErrorCode, errorCodes, GatepassError } from '../../core/errors.ts'
 import { parseJson } from '../../core/json.ts'
 import { formatForm } from '../../oauth/form.ts'
+import { readBody } from '../../verifier/http-client.ts'
 import { packageVersion } from '../context.ts'
 import { oneLine } from '../terminal.ts'
 
@@ -106,28 +107,26 @@ export class IssuerClient {
 
   /** Sends a POST with a body, or a GET without one. */
   async #call(path: string, headers: Record<string, string>, body?: string): Promise<unknown> {
-    let status: number
-    let retryAfter: string | null
-    let json: unknown
+    let response: Response
+    let text: string
+    const signal = AbortSignal.timeout(timeoutMs)
     try {
       // A redirect would send the password to another address.
-      const response = await fetch(`${this.issuer}${path}`, {
+      response = await fetch(`${this.issuer}${path}`, {
         redirect: 'manual',
         headers: { 'user-agent': userAgent(), ...headers },
         ...(body !== undefined && { method: 'POST', body }),
-        signal: AbortSignal.timeout(timeoutMs),
+        signal,
       })
-      status = response.status
-      retryAfter = response.headers.get('retry-after')
-      json = parseJson(await readCapped(response))
+      text = (await readBody(response, maxBodyBytes, signal)).toString()
     } catch (cause) {
       throw unavailable(`The issuer ${this.issuer} is not reachable.`, cause)
     }
-    if (status >= 200 && status < 300) return json
-    throw this.#errorOf(status, json, retryAfter)
+    if (response.ok) return parseJson(text)
+    throw this.#errorOf(response, parseJson(text))
   }
 
-  #errorOf(status: number, json: unknown, retryAfter: string | null): GatepassError {
+  #errorOf({ status, headers }: Response, json: unknown): GatepassError {
     const refusal = oauthError.safeParse(json).data
     if (refusal !== undefined) {
       return authorizationFailed(refusal.error_description ?? refusal.error)
@@ -137,7 +136,8 @@ export class IssuerClient {
       return unavailable(`${this.issuer} answered with status ${status}.`)
     }
     const title = data.detail === undefined ? errorCodes[data.code].title : oneLine(data.detail)
-    const wait = /^[0-9]{1,6}$/.test(retryAfter ?? '') ? ` Try again in ${retryAfter} s.` : ''
+    const retryAfter = headers.get('retry-after') ?? ''
+    const wait = /^[0-9]{1,6}$/.test(retryAfter) ? ` Try again in ${retryAfter} s.` : ''
     const problems = data.errors?.map(({ pointer, detail }) => ({
       pointer: oneLine(pointer),
       detail: oneLine(detail),
@@ -162,17 +162,6 @@ function form(fields: Fields): [Record<string, string>, string] {
 function userAgent(): string {
   const host = hostname().replaceAll(/[^\w.-]/g, '')
   return `gatepass/${packageVersion()} (${process.platform}; ${host.slice(0, 64)})`
-}
-
-async function readCapped(response: Response): Promise<string> {
-  const chunks: Uint8Array[] = []
-  let size = 0
-  for await (const chunk of response.body ?? []) {
-    size += chunk.length
-    if (size > maxBodyBytes) throw new Error('the response is too long')
-    chunks.push(chunk)
-  }
-  return Buffer.concat(chunks).toString('utf8')
 }
 
 function isErrorCode(code: string): code is ErrorCode {

@@ -1,5 +1,5 @@
 import { constants, type Stats, statSync } from 'node:fs'
-import { open, rename, rm } from 'node:fs/promises'
+import { open, rename, rm, writeFile } from 'node:fs/promises'
 import { userInfo } from 'node:os'
 import { isAbsolute, join } from 'node:path'
 import * as z from 'zod'
@@ -189,13 +189,8 @@ export class SessionFile {
   async write(state: StoredSession): Promise<void> {
     const temporary = `${this.path}.${randomId()}.tmp`
     try {
-      const file = await open(temporary, 'wx', 0o600)
-      try {
-        await file.writeFile(`${JSON.stringify(state, null, 2)}\n`)
-        await file.sync()
-      } finally {
-        await file.close()
-      }
+      const text = `${JSON.stringify(state, null, 2)}\n`
+      await writeFile(temporary, text, { flag: 'wx', mode: 0o600, flush: true })
       await rename(temporary, this.path)
     } catch (error) {
       await rm(temporary, { force: true }).catch(() => {})
