@@ -9,7 +9,14 @@ import {
 } from '../issuer/clients.ts'
 import { isSecretHash, maxSecretHashes } from '../oauth/client-secret.ts'
 import { importVerificationKey } from '../tokens/verification-key.ts'
-import { hasCredentials, jwk, loopbackHosts, redirectUri, refuseDuplicates } from './validators.ts'
+import {
+  audienceName,
+  hasCredentials,
+  jwk,
+  loopbackHosts,
+  redirectUri,
+  refuseDuplicates,
+} from './validators.ts'
 
 /** Claims that Gatepass makes itself. An account attribute never replaces them. */
 const reservedClaims = new Set(
@@ -23,7 +30,6 @@ const claimName = z
   .min(1)
   .max(64)
   .refine((name) => !reservedClaims.has(name), 'is a claim that Gatepass makes itself')
-const audience = z.string().min(1).max(256)
 
 const keySet = z.strictObject({
   keys: z.array(jwk(importVerificationKey)).min(1).max(8),
@@ -39,7 +45,7 @@ const clientAddress = z.string().refine((text) => {
 /** The schema of `Client` in src/issuer/clients.ts, which documents each field. */
 export const clientSchema = z.strictObject({
   client_id: z.string().regex(/^[\w.-]{1,64}$/, 'must be 1 to 64 letters, digits, . _ or -'),
-  audience: z.union([audience, z.array(audience).min(1).max(8)]).optional(),
+  audience: z.union([audienceName, z.array(audienceName).min(1).max(8)]).optional(),
   scopes: z.record(scopeName, z.array(claimName)),
   default_scope: z.string().optional(),
   dpop: z.enum(['optional', 'required']).optional(),
@@ -54,7 +60,7 @@ export const clientSchema = z.strictObject({
   jwks_uri: clientAddress.optional(),
   redirect_uris: z.array(redirectUri).min(1).max(32).optional(),
   post_logout_redirect_uris: z.array(redirectUri).min(1).max(32).optional(),
-  exchange_audiences: z.array(audience).min(1).max(32).optional(),
+  exchange_audiences: z.array(audienceName).min(1).max(32).optional(),
   backchannel_logout_uri: clientAddress.optional(),
   client_name: z.string().min(1).max(64).optional(),
   third_party: z.boolean().optional(),

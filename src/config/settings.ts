@@ -17,6 +17,7 @@ import {
 } from './setting.ts'
 import {
   addressRange,
+  audienceName,
   baseUrl,
   hostPattern,
   jwk,
@@ -41,8 +42,7 @@ const verifier: readonly Role[] = ['verifier']
 
 /** An audience whose tokens are encrypted. */
 const audienceSchema = z.strictObject({
-  /** The `aud` of the tokens. */
-  audience: z.string().min(1).max(256),
+  audience: audienceName,
   /** The public JWK that the tokens are encrypted for, with a `kid`. */
   encryption_key: jwk(importEncryptionKey),
 })
@@ -77,7 +77,7 @@ const table = {
   ),
   audience: setting(
     both,
-    z.string().min(1).max(256).default('http://localhost'),
+    audienceName.default('http://localhost'),
     asText,
     'The default `aud` of issued tokens, and the `aud` that a verifier accepts.',
   ),

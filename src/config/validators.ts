@@ -48,6 +48,9 @@ export const baseUrl = z.string().refine((text) => {
   return url !== null && webUrl.test(text) && !/[?#\s]|\/$/.test(text) && !hasCredentials(url)
 }, 'must be an http(s) URL without user name, password, trailing slash, query or fragment')
 
+/** The `aud` of tokens. */
+export const audienceName = z.string().min(1).max(256)
+
 export const origin = z
   .string()
   .refine(
