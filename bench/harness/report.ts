@@ -1,5 +1,5 @@
 import { readFileSync, writeFileSync } from 'node:fs'
-import { formatNumber, metricNames, metricOf } from './metrics.ts'
+import { formatNumber, type MetricName, metricNames, metricOf } from './metrics.ts'
 import type { Provenance, Result, Series } from './result.ts'
 import type { Readings } from './scenario.ts'
 import { median } from './statistics.ts'
@@ -43,19 +43,21 @@ export function readingsLine(readings: Readings): string {
 export function provenanceLine({ date, gatepass, node, machine, options }: Provenance): string {
   const { rounds, duration_s, connections } = options
   const pinned = machine.cores_pinned === null ? 'not pinned' : 'pinned to one core each'
-  const commit = `${gatepass.commit.slice(0, 8)}${gatepass.isModified ? ' with changes' : ''}`
   return [
     `${rounds} rounds of ${duration_s} s, ${connections} connections, server and load ${pinned}.`,
-    `Gatepass ${commit}, Node ${node}, ${machine.cpu} with ${machine.cores} cores,`,
+    `Gatepass ${commitText(gatepass)}, Node ${node}, ${machine.cpu} with ${machine.cores} cores,`,
     `load average ${machine.load_before.toFixed(1)} before, ${date.slice(0, 10)}.`,
   ].join(' ')
 }
+
+export const commitText = ({ commit, isModified }: Provenance['gatepass']) =>
+  `${commit.slice(0, 8)}${isModified ? ' with changes' : ''}`
 
 /** Lists every subject with the medians over the rounds, and its ratios to other subjects. */
 export function figuresTable(subjects: readonly Series[]): Table {
   const shown = metricNames.filter((name) => subjects.some((one) => valuesOf(one, name).length > 0))
   const isCompared = subjects.some((one) => ratiosCell(one, subjects) !== '-')
-  const headOf = (name: (typeof metricNames)[number]) => {
+  const headOf = (name: MetricName) => {
     const { label, isMain } = metricOf(name)
     return isMain ? [label, 'min – max'] : [label]
   }
@@ -69,7 +71,7 @@ export function figuresTable(subjects: readonly Series[]): Table {
   }
 }
 
-function cellsOf(series: Series, name: (typeof metricNames)[number]): string[] {
+function cellsOf(series: Series, name: MetricName): string[] {
   const values = valuesOf(series, name)
   const { digits, isMain } = metricOf(name)
   if (values.length === 0) return isMain ? ['-', '-'] : ['-']
@@ -91,7 +93,7 @@ function ratiosCell(series: Series, all: readonly Series[]): string {
   return ratios.length === 0 ? '-' : ratios.join('; ')
 }
 
-function valuesOf({ readings }: Series, name: (typeof metricNames)[number]): number[] {
+function valuesOf({ readings }: Series, name: MetricName): number[] {
   return readings.flatMap((reading) => reading[name] ?? [])
 }
 

@@ -1,5 +1,5 @@
 import { formatNumber } from '../harness/metrics.ts'
-import type { Table } from '../harness/report.ts'
+import { commitText, type Table } from '../harness/report.ts'
 import type { Phase } from './recorder.ts'
 import type { SurgeResult, SystemResult } from './run.ts'
 
@@ -50,12 +50,11 @@ function table({ systems }: SurgeResult): Table {
 
 function sentence(result: SurgeResult): string {
   const { machine, gatepass, node, versions, options, calibration, date } = result
-  const commit = `${gatepass.commit.slice(0, 8)}${gatepass.isModified ? ' with changes' : ''}`
   return [
     `${formatNumber(options.users)} signed-in users, from ${formatNumber(calibration.unit_per_second)} actions a second`,
     `to ten times as many, ${percent(calibration.share)} of the most that Gatepass takes, and back;`,
     `access tokens of ${options.accessTtl_s} s, and ${percent(options.lostRefreshes)} of the answers to`,
-    `refreshes lost on the way. Gatepass ${commit}, Node ${node}, nginx ${versions.nginx},`,
+    `refreshes lost on the way. Gatepass ${commitText(gatepass)}, Node ${node}, nginx ${versions.nginx},`,
     `Redis ${versions.redis}, ${machine.cpu} with ${machine.cores} cores, ${date.slice(0, 10)}`,
   ]
     .join(' ')
