@@ -1,22 +1,16 @@
 import type { DeviceSession } from '../../browser/index.ts'
-import { button, byId, el, notify, pause, setText } from './dom.ts'
+import { button, byId, el, listView, notify, pause, setText } from './dom.ts'
 import type { Page } from './page.ts'
 import { issuer, jsonOf, Refused } from './server.ts'
 
 /** Starts the list of the user's sessions, each with a sign-out button. */
 export function startDevicesCard(page: Page): void {
   const { auth, feed } = page
-  const list = byId('devices')
-  let shown = ''
   const show = async () => {
     if (auth.state.status !== 'signed-in') return
     const devices = await auth.sessions()
-    const current = JSON.stringify(devices)
-    // An unchanged list keeps its buttons, and with them the focus.
-    if (current === shown) return
-    shown = current
     setText(byId('device-count'), String(devices.length))
-    list.replaceChildren(...devices.map(row))
+    showRows(devices)
   }
   const row = (device: DeviceSession) => {
     const name = nameOf(device.user_agent)
@@ -25,7 +19,7 @@ export function startDevicesCard(page: Page): void {
       await auth.endSession(device.session_id)
       await feed.ask()
       await show()
-      list.focus()
+      byId('devices').focus()
     }
     return el(
       'li',
@@ -40,6 +34,7 @@ export function startDevicesCard(page: Page): void {
       button('Sign out', { class: 'small danger', 'aria-label': labelOf(device, name) }, end),
     )
   }
+  const showRows = listView('devices', row)
   auth.onChange(() => show().catch(() => {}))
   feed.onState(({ events }) => {
     if (events.some(({ event }) => /^(login\.ok|logout|session)/.test(event))) {

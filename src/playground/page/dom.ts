@@ -44,6 +44,21 @@ export function setText(element: Element, text: string): void {
   if (element.textContent !== text) element.textContent = text
 }
 
+/**
+ * Returns a function that shows items in a list of index.html. An unchanged list keeps its buttons, and
+ * with them the focus.
+ */
+export function listView<T>(id: string, row: (item: T) => Node): (items: readonly T[]) => void {
+  const list = byId(id)
+  let shown = ''
+  return (items) => {
+    const current = JSON.stringify(items)
+    if (current === shown) return
+    shown = current
+    list.replaceChildren(...items.map(row))
+  }
+}
+
 /** Creates a button that ignores clicks while its work runs. */
 export function button(
   label: string,

@@ -1,5 +1,5 @@
 import type { KeyState, PlaygroundEvent } from '../api.ts'
-import { button, byId, el, notify, short } from './dom.ts'
+import { button, byId, el, listView, notify, short } from './dom.ts'
 import type { Page } from './page.ts'
 import { issuer, jsonOf } from './server.ts'
 import { eventWords, keyStateWords } from './words.ts'
@@ -8,14 +8,8 @@ const maxShownEvents = 15
 
 /** Starts the list of published signing keys. */
 export function startKeysCard({ feed }: Page): void {
-  const list = byId('keys')
-  let shown = ''
-  feed.onState(({ keys }) => {
-    const current = JSON.stringify(keys)
-    if (current === shown) return
-    shown = current
-    list.replaceChildren(...keys.map(keyRow))
-  })
+  const show = listView('keys', keyRow)
+  feed.onState(({ keys }) => show(keys))
 }
 
 function keyRow({ kid, state, signs_in_s }: KeyState): HTMLElement {
@@ -67,18 +61,12 @@ interface Consent {
 
 /** Starts the card of the third-party application, with the consents of the user. */
 export function startThirdPartyCard({ auth, feed }: Page): void {
-  const list = byId('consents')
-  let shown = ''
   const show = async () => {
     if (auth.state.status !== 'signed-in') return
     const response = await auth.fetch(`${issuer}/consents`)
     const { consents } = await jsonOf<{ readonly consents: readonly Consent[] }>(response)
-    const current = JSON.stringify(consents)
-    // An unchanged list keeps its buttons, and with them the focus.
-    if (current === shown) return
-    shown = current
     byId('no-consents').hidden = consents.length > 0
-    list.replaceChildren(...consents.map(row))
+    showRows(consents)
   }
   const row = ({ client_id: id, client_name: name, scope }: Consent) => {
     const withdraw = async () => {
@@ -86,7 +74,7 @@ export function startThirdPartyCard({ auth, feed }: Page): void {
       await jsonOf<void>(await auth.fetch(url, { method: 'DELETE' }))
       notify(`${name} is signed out and must ask you again.`, 'good')
       await show()
-      list.focus()
+      byId('consents').focus()
     }
     return el(
       'li',
@@ -95,6 +83,7 @@ export function startThirdPartyCard({ auth, feed }: Page): void {
       button('Withdraw', { class: 'small danger', 'aria-label': `Withdraw: ${name}` }, withdraw),
     )
   }
+  const showRows = listView('consents', row)
   auth.onChange(() => show().catch(() => {}))
   feed.onState(({ third_party: origin, events }) => {
     byId('third-party').hidden = origin === null

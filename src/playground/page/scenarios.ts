@@ -3,7 +3,7 @@ import { SecondDevice } from './devices-card.ts'
 import { button, byId, el, messageOf, pause, short } from './dom.ts'
 import type { Page } from './page.ts'
 import { controls, issuer, jsonOf, Refused } from './server.ts'
-import { readRefreshToken, refreshNow } from './token-cards.ts'
+import { decodePart, readRefreshToken, refreshNow } from './token-cards.ts'
 
 /** Shows the steps of a scenario while it runs. */
 interface Steps {
@@ -169,7 +169,7 @@ const keyRotation: Scenario = {
 
 function kidOf(token: string | null): string {
   const [header = ''] = (token ?? '').split('.')
-  return (JSON.parse(atob(header.replaceAll('-', '+').replaceAll('_', '/'))) as { kid: string }).kid
+  return String(decodePart(header).kid)
 }
 
 /** Another device signs this browser out. Every tab notices by itself. */

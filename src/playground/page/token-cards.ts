@@ -25,11 +25,11 @@ export function startAccessTokenCard({ auth }: Page): void {
       '.',
       el('span', { class: 'part-signature' }, signature),
     )
-    const decoded = decode(claims)
+    const decoded = decodePart(claims)
     lifetimeSeconds = Number(decoded.exp) - Number(decoded.iat)
-    byId('token-header').replaceChildren(...rows(decode(header)))
+    byId('token-header').replaceChildren(...rows(decodePart(header)))
     byId('token-claims').replaceChildren(...rows(decoded))
-    setText(byId('key-of-token'), short(String(decode(header).kid)))
+    setText(byId('key-of-token'), short(String(decodePart(header).kid)))
   }
   auth.onChange(() => showToken().catch(() => {}))
   setInterval(() => {
@@ -79,7 +79,8 @@ function showLifetime(leftSeconds: number, lifetimeSeconds: number): void {
   setText(byId('token-left'), `${left} s`)
 }
 
-function decode(part: string): Record<string, unknown> {
+/** Decodes the header or the claims of a token. */
+export function decodePart(part: string): Record<string, unknown> {
   const text = atob(part.replaceAll('-', '+').replaceAll('_', '/'))
   const bytes = Uint8Array.from(text, (character) => character.charCodeAt(0))
   return JSON.parse(new TextDecoder().decode(bytes)) as Record<string, unknown>
