@@ -109,7 +109,7 @@ export function checkSecrets(
   const [first, ...others] = given.map((one) => (typeof one === 'string' ? one.trim() : ''))
   const isSecret = (one: string) => one.length >= minSecretLength && !/[\s,]/.test(one)
   if (first !== undefined && [first, ...others].every(isSecret)) return [first, ...others]
-  throw new GatepassError('config_invalid', {
-    detail: `Session data needs a list of secrets, each of at least ${minSecretLength} characters without white space or comma.`,
-  })
+  throw invalid(
+    `Session data needs a list of secrets, each of at least ${minSecretLength} characters without white space or comma.`,
+  )
 }

@@ -51,7 +51,7 @@ export class Balancer {
 
   /** @throws `replica_unavailable` */
   async forward(kind: ReplicaKind, outgoing: BalancedRequest): Promise<BalancedResponse> {
-    for (const replica of this.#inRandomOrder(kind)) {
+    for (const replica of this.#readyReplicas(kind)) {
       try {
         return await this.#send(replica, outgoing)
       } catch (error) {
@@ -67,7 +67,8 @@ export class Balancer {
     this.#agent.destroy()
   }
 
-  #inRandomOrder(kind: ReplicaKind): readonly (Replica & { readonly port: number })[] {
+  /** The replicas of a kind that are ready, in their order, from a random one on. */
+  #readyReplicas(kind: ReplicaKind): readonly (Replica & { readonly port: number })[] {
     const ready = this.#replicas
       .list()
       .flatMap((one) =>

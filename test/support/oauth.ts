@@ -90,7 +90,7 @@ export interface OAuthAnswer {
 }
 
 /** Sends a form within this process. A string is sent unchanged. */
-export async function postForm(
+async function postForm(
   { call }: Pick<TestIssuer, 'call'>,
   url: string,
   fields: Fields | string,

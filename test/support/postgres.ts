@@ -133,7 +133,7 @@ export class PostgresServer {
       command: [join(postgresPrograms(), 'postgres'), '-D', dataFolder(this.folder), ...settings],
       cwd: this.folder,
       ready: /ready to accept connections/,
-      ...runAs(),
+      user: postgresUser(),
     })
     // A killed server would leave shared memory behind.
     this.#t.teardown(() => this.stop('SIGQUIT'))
@@ -164,17 +164,12 @@ function initdb(folder: string): void {
   execFileSync(join(postgresPrograms(), 'initdb'), ['-D', data, ...options], {
     cwd: folder,
     stdio: ['ignore', 'ignore', 'pipe'],
-    ...runAs().user,
+    ...postgresUser(),
   })
 }
 
 /** Makes the user of the server the owner of a file or a folder. */
 function own(path: string): void {
-  const { user } = runAs()
-  if (user !== undefined) chownSync(path, user.uid, user.gid)
-}
-
-function runAs() {
   const user = postgresUser()
-  return user === undefined ? {} : { user }
+  if (user !== undefined) chownSync(path, user.uid, user.gid)
 }

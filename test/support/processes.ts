@@ -30,7 +30,7 @@ export interface ProcessOptions {
   /** An open file for standard output. Default: the test reads it. */
   readonly stdout?: number
   /** The user of the process. */
-  readonly user?: { readonly uid: number; readonly gid: number }
+  readonly user?: { readonly uid: number; readonly gid: number } | undefined
 }
 
 const sources = join(projectFolder, 'src/cli/main.ts')

@@ -70,7 +70,7 @@ export class FeedFollower implements Revocations {
   #prunedAt_s = 0
 
   constructor(options: FeedFollowerOptions) {
-    const { uri, clock, clockToleranceSeconds } = options
+    const { clock, clockToleranceSeconds } = options
     this.#options = options
     this.maxStalenessSeconds = options.maxStalenessSeconds
     this.#list = new RevocationList(options.maxEntries, clockToleranceSeconds)
@@ -84,7 +84,7 @@ export class FeedFollower implements Revocations {
     this.#pruning = setInterval(() => this.#prune(), pruneIntervalMs).unref()
     this.#poller.start()
     void this.#poller.pollNow()
-    this.#stream = options.stream ? this.#openStream(uri) : null
+    this.#stream = options.stream ? this.#openStream() : null
   }
 
   isRevoked(claims: AccessTokenClaims, kid: string): boolean {
@@ -135,8 +135,8 @@ export class FeedFollower implements Revocations {
     this.#isPending = false
   }
 
-  #openStream(uri: string): EventStream {
-    const { clock, streamTimeoutSeconds } = this.#options
+  #openStream(): EventStream {
+    const { uri, clock, streamTimeoutSeconds } = this.#options
     return new EventStream({
       uri: `${uri}/stream`,
       silenceTimeoutMs: streamTimeoutSeconds * 1000,
