@@ -15,6 +15,7 @@ import {
   authorizationScheme,
   challengeHeaders,
   checkFunction,
+  checkVerifier,
   createGuard,
   failureOf,
   type Guard,
@@ -299,6 +300,7 @@ function openVerifier(app: FastifyInstance, options: GatepassAuthOptions): Verif
   const { prefix, logLevel, logSerializers, ...all } = options as AllOptions & RegisterOptions
   const { publicUrl, requestTarget, onRefused, openapi, resource, verifier: given, ...own } = all
   if (given) {
+    checkVerifier(given)
     const [ignored] = Object.keys(own)
     if (ignored === undefined) return given
     throw new GatepassError('config_invalid', {

@@ -115,9 +115,11 @@ t.test('invalid options prevent the start', async (t) => {
   const app = makeApp(t)
   app.register(gatepassAuth, { ...options, audience: undefined } as unknown as GatepassAuthOptions)
   await t.rejects(async () => app.ready(), { code: 'config_invalid' })
-  const other = makeApp(t)
-  other.register(gatepassAuth, { verifier: undefined } as unknown as GatepassAuthOptions)
-  await t.rejects(async () => other.ready(), { code: 'config_invalid' })
+  for (const verifier of [undefined, {}]) {
+    const other = makeApp(t)
+    other.register(gatepassAuth, { verifier } as unknown as GatepassAuthOptions)
+    await t.rejects(async () => other.ready(), { code: 'config_invalid' })
+  }
   // These options would have no effect.
   for (const ignored of [{ audience: 'https://admin.test' }, { publicURL: 'https://api.test' }]) {
     const verifier = createVerifier(options)
