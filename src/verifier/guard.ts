@@ -44,12 +44,13 @@ export function createGuard(verifier: Verifier, auth: RouteAuth = {}, metadataUr
   checkVerifier(verifier)
   const { dpop: needsKey = false, ...others } = readRequirements(auth)
   const requirements: TokenRequirements = needsKey ? { ...others, dpop: noProof } : others
-  const verify = verifyNowOf(verifier)
 
   return {
     check(headers, request, scope) {
       const { token, dpop } = presentedToken(headers, request)
       const required = scope === undefined ? requirements : { ...requirements, scope }
+      // Looked up for each request: a test of the application may replace the method.
+      const verify = verifyNowOf(verifier)
       return verify(token, dpop === undefined ? required : { ...required, dpop })
     },
     refusal(thrown, { authorization }, scope = requirements.scope) {

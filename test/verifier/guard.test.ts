@@ -157,6 +157,14 @@ t.test('a verifier that wraps another one is asked', async (t) => {
     app.get('/', () => 'ok')
     t.equal(await codeOf(app, '/'), 'token_revoked', name)
   }
+  const verifier = createVerifier(options)
+  const app = Fastify()
+  t.teardown(() => app.close())
+  await app.register(gatepassAuth, { verifier })
+  app.get('/', () => 'ok')
+  t.equal(await codeOf(app, '/'), 'accepted')
+  Object.assign(verifier, { verify })
+  t.equal(await codeOf(app, '/'), 'token_revoked', 'changed later')
 })
 
 t.test('a copy of a route has the requirements of its own', async (t) => {
