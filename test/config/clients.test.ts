@@ -64,10 +64,36 @@ t.test('every field that contradicts another is named', async (t) => {
   )
   const twice = { keys: [jwks.keys[0], jwks.keys[0]] }
   t.same(problems({ auth_method: 'private_key_jwt', jwks: twice }), ['0/jwks has a kid twice'])
-  t.same(problems({ redirect_uris: ['https://a.example/'], exchange_audiences: ['a'] }), [
+  const logout = 'https://a.example/logout'
+  const codes = { redirect_uris: ['https://a.example/'], backchannel_logout_uri: logout }
+  t.same(problems({ ...codes, exchange_audiences: ['a'] }), [
     '0/redirect_uris needs the grant authorization_code',
+    '0/backchannel_logout_uri needs the grant authorization_code',
     `0/exchange_audiences needs the grant ${exchange}`,
   ])
+  t.same(problems({ ...codes, grants: ['authorization_code'] }), [])
+  const services = [
+    { grants: ['client_credentials'] },
+    { grants: [exchange], exchange_audiences: ['a'] },
+  ]
+  for (const service of services) {
+    t.same(problems(service), [
+      '0/auth_method must not be none with client_credentials or token exchange',
+    ])
+  }
+})
+
+t.test('a name is of one client, and a default scope has scopes of its client', async (t) => {
+  t.same(problems({ client_id: 'web' }, {}, { client_id: 'web' }), ['2/client_id is used twice'])
+  const scopes = { a: [], b: [] }
+  t.same(problems({ scopes, default_scope: 'a  toString z' }), [
+    '0/default_scope names scopes that the client does not have: toString z',
+  ])
+  t.same(problems({ scopes, default_scope: 'b a' }, { scopes, default_scope: '' }), [])
+  t.same(problems({ client_id: 'a'.repeat(64) }), [])
+  for (const client_id of ['', 'a b', 'a\n', '<b>', 'a'.repeat(65)]) {
+    t.match(problems({ client_id }), [/^0\/client_id must be 1 to 64 letters/], client_id)
+  }
 })
 
 t.test('a redirect URI that could lead elsewhere is refused', async (t) => {
@@ -84,6 +110,7 @@ t.test('a redirect URI that could lead elsewhere is refused', async (t) => {
     'http://app.example/cb',
     'http://localhost.evil.example/cb',
     'javascript:alert(1)',
+    'javascript:alert(document.domain)//com.example:/cb',
     'data:text/html,x',
     'app:/cb',
     '/cb',
@@ -105,12 +132,23 @@ t.test('an unsafe key, secret or address is refused', async (t) => {
   ])
   const symmetric = { kty: 'oct', k: 'AAAA', alg: 'HS256', kid: 'a' }
   t.match(problems({ ...method, jwks: { keys: [symmetric] } }), [/jwks\/keys\/0 is not a key/])
-  for (const jwks_uri of [
+  for (const address of [
     'http://client.example/jwks',
     'file:///etc/passwd',
+    'ftp://localhost/jwks',
     'https://u:p@c.example/',
+    'https://c.example/#keys',
+    'https://c.example/ ',
+    'c.example',
   ]) {
-    t.match(problems({ ...method, jwks_uri }), [/jwks_uri must be an https URL/], jwks_uri)
+    const codes = { grants: ['authorization_code'], redirect_uris: ['https://c.example/'] }
+    t.same(
+      problems({ ...method, jwks_uri: address }, { ...codes, backchannel_logout_uri: address }),
+      ['0/jwks_uri', '1/backchannel_logout_uri'].map(
+        (field) => `${field} must be an https URL, or http on this machine`,
+      ),
+      address,
+    )
   }
   const secret = { auth_method: 'client_secret_post' }
   t.match(problems({ ...secret, secret_hashes: ['hunter2'] }), [/must be a hash of/])

@@ -78,4 +78,14 @@ t.test('production requires TLS to stores on other machines by default', async (
     t.notMatch(check('redis://:geheim@').join(), 'geheim')
     t.match(check('postgres://db'), [/must be off, or start with sqlite: or redis:/])
   }
+  const plain = 'postgres://ada@db.example.com/ada?sslmode=disable'
+  for (const name of ['GATEPASS_ACCOUNTS_URL', 'GATEPASS_SESSIONS_URL', 'GATEPASS_KEYS_URL']) {
+    const check = (url: string) => problems({ [name]: url }, 'issuer')
+    t.match(check(plain), [new RegExp(`^${name} needs TLS in production`)])
+    for (const url of [
+      plain.replace('disable', 'require'),
+      plain.replace('db.example.com', '[::1]'),
+    ])
+      t.same(check(url), [], url)
+  }
 })
