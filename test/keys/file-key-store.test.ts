@@ -1,4 +1,4 @@
-import { chmod, chown, link, readdir, readFile, stat } from 'node:fs/promises'
+import { chmod, chown, link, readdir, readFile, stat, symlink } from 'node:fs/promises'
 import { join } from 'node:path'
 import t from 'tap'
 import { FileKeyStore } from '../../src/keys/file-key-store.ts'
@@ -93,6 +93,8 @@ t.test('files that a killed process left are ignored', { skip: lacksPermissions 
   t.equal(await store.insertIfAbsent(key), true)
   // Killed between the link and the removal of the temporary name.
   await link(join(folder, 'a.json'), join(folder, '.a.abc.tmp'))
+  // Another replica deletes the file of a removed key while this one reads the folder.
+  await symlink(join(folder, 'deleted'), join(folder, 'c.json'))
   t.strictSame(await store.list(), [key])
 })
 

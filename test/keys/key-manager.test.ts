@@ -448,6 +448,30 @@ t.test('a revocation that the store does not accept is an error and can be repea
   t.match(await manager.revoke(kid), { state: 'revoked' })
 })
 
+t.test('a change whose result cannot be read is an error and can be repeated', async (t) => {
+  const { manager, store } = await openManager(t)
+  const { kid } = manager.signingKey()
+  const insert = MemoryKeyStore.prototype.insertIfAbsent.bind(store)
+  const failAfter = (prefix: string) => {
+    store.insertIfAbsent = async (key) => {
+      const isInserted = await insert(key)
+      if (key.name.startsWith(prefix)) store.fault = new GatepassError('store_unavailable')
+      return isInserted
+    }
+  }
+  for (const [prefix, change] of [
+    ['manual-', () => manager.rotate()],
+    ['revoked-', () => manager.revoke(kid)],
+  ] as const) {
+    failAfter(prefix)
+    await t.rejects(change(), { code: 'store_unavailable' })
+    store.insertIfAbsent = insert
+    store.fault = null
+  }
+  t.match(await manager.revoke(kid), { kid, state: 'revoked' })
+  t.equal(manager.list().filter(({ name }) => name.startsWith('manual-')).length, 1)
+})
+
 t.test('refreshNow reads the store again if a read is in progress', async (t) => {
   const { manager, store } = await openManager(t)
   store.lists = 0
