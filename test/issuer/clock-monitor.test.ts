@@ -175,6 +175,39 @@ t.test('I11, SQLite: a new time that lasts is accepted in the end', async (t) =>
   t.match(await poll(), wrong, 'from there on a jump is one in either direction')
 })
 
+t.test('a slow answer of the store makes no clock wrong', async (t) => {
+  const tripMs = 20_000
+  const clock = new FakeClock(t0)
+  let monotonicMs = 0
+  t.capture(performance, 'now', () => monotonicMs)
+  /** The store reads its clock at one end of the round trip. */
+  const measure = async (readAfterMs: number, errorMs: number) => {
+    clock.timeMs = t0 + errorMs
+    const clockMs = async () => {
+      clock.advanceMs(tripMs)
+      monotonicMs += tripMs
+      return t0 + readAfterMs
+    }
+    const monitor = await ClockMonitor.open({ sessions: { clockMs }, clock, skewMs, keptMs })
+    t.teardown(() => monitor.close())
+    return monitor
+  }
+  for (const [readAfterMs, errorMs] of [
+    [0, 0],
+    [0, skewMs],
+    [tripMs, 0],
+    [tripMs, -skewMs],
+  ] as const) {
+    const monitor = await measure(readAfterMs, errorMs)
+    t.doesNotThrow(() => monitor.check())
+  }
+  const ahead = await measure(0, skewMs + 1)
+  t.throws(() => ahead.check(), { code: 'clock_skew' })
+  const behind = await measure(tripMs, -skewMs - 1)
+  t.throws(() => behind.check(), { code: 'clock_skew' })
+  t.doesNotThrow(() => behind.checkSignOut(), 'the store dates its revocations')
+})
+
 t.test('a failed comparison is reported as its cause', async (t) => {
   let error: Error | null = new GatepassError('store_unavailable')
   const clockMs = async () => {

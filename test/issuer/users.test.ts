@@ -21,7 +21,7 @@ function setUp(t: Test) {
   }
   const hasher = { hash: async (password: string) => `hash of ${password}` }
   const users = new Users({ accounts, sessions, hasher, clock })
-  return { users, accounts, clock, revoked }
+  return { users, accounts, clock, revoked, sessions }
 }
 
 t.test('adds a user', async (t) => {
@@ -101,6 +101,41 @@ t.test('a call for an unknown user, or with an invalid password, changes nothing
   await t.rejects(users.enable('bob'), { code: 'account_not_found' })
   t.strictSame(await accounts.findBySub(sub), before)
   t.strictSame(revoked, [])
+})
+
+t.test('while the clock is wrong, no account changes whose sessions must end', async (t) => {
+  const { users, accounts, revoked, sessions } = setUp(t)
+  const { sub } = await users.add({ loginName: 'alice', password: 'correct horse' })
+  const before = await accounts.findBySub(sub)
+  const wrong = { code: 'clock_skew' } as const
+  sessions.checkClock = () => Promise.reject(new GatepassError(wrong.code))
+  await t.rejects(users.setPassword('alice', 'battery staple'), wrong)
+  await t.rejects(users.disable('alice'), wrong)
+  await t.rejects(users.disableById(sub), wrong)
+  t.strictSame(await accounts.findBySub(sub), before)
+  t.strictSame(revoked, [])
+})
+
+t.test('a user id that has neither an account nor a session is an error', async (t) => {
+  const { users, accounts, sessions } = setUp(t)
+  const asked: string[] = []
+  let live = 0
+  sessions.revokeAll = async (sub) => {
+    asked.push(sub)
+    return live
+  }
+  const notFound = { code: 'account_not_found', detail: /neither an account nor a session/ }
+  t.comment('verifiers accept no revocation with such an id')
+  for (const sub of ['', 'x'.repeat(256)]) await t.rejects(users.disableById(sub), notFound)
+  t.strictSame(asked, [])
+  const longest = 'x'.repeat(255)
+  await t.rejects(users.disableById(longest), notFound)
+  live = 1
+  t.strictSame(await users.disableById(longest), { hadAccount: false, revoked: 1 })
+  live = 0
+  const { sub } = await users.add({ loginName: 'alice', password: 'correct horse' })
+  t.strictSame(await users.disableById(sub), { hadAccount: true, revoked: 0 })
+  t.match(await accounts.findBySub(sub), { disabled: true })
 })
 
 t.test('an account that is deleted meanwhile is not reported as changed', async (t) => {
