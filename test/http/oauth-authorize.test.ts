@@ -1,8 +1,9 @@
 import { DatabaseSync } from 'node:sqlite'
 import t from 'tap'
 import { GatepassError } from '../../src/core/errors.ts'
-import { claimsOf, issuerUrl, password } from '../support/issuer.ts'
-import { clients, first, redirectUri, startOAuth } from '../support/oauth.ts'
+import { makeProof, makeProofKey } from '../support/dpop.ts'
+import { audience, claimsOf, issuerUrl, password } from '../support/issuer.ts'
+import { clients, first, redirectUri, reports, startOAuth } from '../support/oauth.ts'
 import { goodRequest, redemption, Visitor } from '../support/visitor.ts'
 
 const thirdParty = {
@@ -30,6 +31,14 @@ t.test('a user signs in on the page, and the client gets tokens for the code', a
   const claims = claimsOf(body.access_token)
   t.match(claims, { client_id: 'spa', scope: 'data:read', acr: '1', amr: ['pwd'], sid: /./ })
   t.equal('id_token' in body, false)
+
+  t.comment('a request that names an audience is for this audience only')
+  const redeem = async (resource?: string) => {
+    const { answer } = await visitor.authorize({ resource: reports })
+    return issuer.token({ ...redemption, code: answer?.code ?? '', ...(resource && { resource }) })
+  }
+  t.equal(claimsOf((await redeem()).body.access_token).aud, reports)
+  t.match(await redeem(audience), { status: 400, body: { error: 'invalid_target' } })
 })
 
 t.test('a user who is signed in is not asked again, until the sign-in ends', async (t) => {
@@ -41,6 +50,11 @@ t.test('a user who is signed in is not asked again, until the sign-in ends', asy
   t.match(second.answer, { code: /^gpc_/ })
   const { body } = await issuer.token({ ...redemption, code: second.answer?.code ?? '' })
   t.equal(claimsOf(body.access_token).auth_time, (claimsOf(body.access_token).iat as number) - 60)
+  // A user base of its own may disable an account without ending its sessions.
+  const { sub } = claimsOf(body.access_token)
+  await issuer.accounts.setDisabled(`${sub}`, true, issuer.clock.nowMs())
+  t.match(await visitor.authorize(), { status: 200, answer: null })
+  await issuer.accounts.setDisabled(`${sub}`, false, issuer.clock.nowMs())
   // The sign-in is an ordinary session, which the user sees and ends.
   const authorization = `Bearer ${body.access_token}`
   const listed = await issuer.call({ url: '/sessions', headers: { authorization } })
@@ -330,7 +344,17 @@ t.test(
 )
 
 t.test('a pushed request is used once, by one browser and one client', async (t) => {
-  const issuer = await startOAuth(t)
+  const posting = {
+    client_id: 'posting',
+    auth_method: 'client_secret_post',
+    secret_hashes: [first.hash],
+    grants: ['authorization_code'],
+    redirect_uris: [redirectUri],
+    scopes: {},
+  }
+  const issuer = await startOAuth(t, {
+    clients: [...clients, posting] as unknown as typeof clients,
+  })
   const push = (changes = {}) => issuer.post('/oauth/par')({ ...goodRequest, ...changes })
   const pushed = await push({ scope: 'data:write' })
   t.match(pushed, {
@@ -371,6 +395,34 @@ t.test('a pushed request is used once, by one browser and one client', async (t)
   })
   t.match(await push({ request_uri: 'urn:x' }), { status: 400 })
   t.match(await push({ client_id: 'backend' }), { status: 401, body: { error: 'invalid_client' } })
+  t.comment('a proof binds the code, and the store receives no secret')
+  const key = await makeProofKey()
+  const bound = async (changes = {}) => {
+    const iat = Math.floor(issuer.clock.nowMs() / 1000)
+    const dpop = await makeProof(key, { htm: 'POST', htu: `${issuerUrl}/oauth/par`, iat })
+    return issuer.post('/oauth/par')({ ...goodRequest, ...changes }, { dpop })
+  }
+  const stored: string[] = []
+  const putOneTime = issuer.sessions.putOneTime.bind(issuer.sessions)
+  issuer.sessions.putOneTime = (id, payload, expiresAtMs) => {
+    stored.push(payload)
+    return putOneTime(id, payload, expiresAtMs)
+  }
+  const otherKey = { dpop_jkt: (await makeProofKey()).jkt }
+  t.match(await bound(otherKey), { status: 400, body: { error: 'invalid_dpop_proof' } })
+  t.equal((await bound({ dpop_jkt: key.jkt })).status, 201)
+  t.equal((await bound()).status, 201)
+  const secretive = { client_id: 'posting', client_secret: first.secret }
+  t.equal((await push(secretive)).status, 201)
+  t.same(
+    stored.map((payload) => JSON.parse(payload)),
+    [
+      { ...goodRequest, dpop_jkt: key.jkt },
+      { ...goodRequest, dpop_jkt: key.jkt },
+      { ...goodRequest, client_id: 'posting' },
+    ],
+  )
+
   const late = await push()
   issuer.clock.advance_s(91)
   const query = new URLSearchParams({ client_id: 'spa', request_uri: late.body.request_uri })
@@ -528,4 +580,9 @@ t.test('while a store is unavailable the form can be sent again', async (t) => {
   t.equal(failed.headers['retry-after'], '2')
   issuer.accounts.findByLoginName = findByLoginName
   t.match((await visitor.signIn(failed)).answer, { code: /^gpc_/ })
+
+  t.comment('the earlier sign-in of the browser cannot be ended')
+  const again = await visitor.authorize({ prompt: 'login' })
+  issuer.sessions.revoke = () => Promise.reject(new GatepassError('store_unavailable'))
+  t.match((await visitor.signIn(again)).answer, { code: /^gpc_/ })
 })

@@ -96,6 +96,7 @@ t.test('an exchange widens no scope, audience, user or lifetime', async (t) => {
   t.match(await exchange(access_token, { audience }), invalid('invalid_target'))
   t.match(await exchange(access_token, { audience: '' }), invalid('invalid_target'))
   t.match(await exchange(access_token, { resource: audience }), invalid('invalid_target'))
+  t.match(await exchange(access_token, { resource: reports, audience }), invalid('invalid_target'))
   t.equal((await exchange(access_token, { resource: reports })).status, 200)
   t.match(await exchange(access_token, { actor_token: access_token }), invalid('invalid_request'))
   t.match(

@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import t from 'tap'
+import { GatepassError } from '../../src/core/errors.ts'
 import { importEncryptionKey } from '../../src/tokens/encryption-key.ts'
 import { makeProof, makeProofKey } from '../support/dpop.ts'
 import { makeEncryptionPair } from '../support/encryption.ts'
@@ -160,7 +161,7 @@ t.test('revoking an encrypted token is a success only if its session ends', asyn
 })
 
 t.test('a client revokes no token of another client, and no token without a session', async (t) => {
-  const { signIn, revoke, exchange, token, introspect } = await startOAuth(t)
+  const { signIn, revoke, exchange, token, introspect, sessions } = await startOAuth(t)
   const { access_token, refresh_token } = await signIn()
   for (const one of [access_token, refresh_token]) {
     t.match(await revoke({ token: one }, billing), {
@@ -178,4 +179,11 @@ t.test('a client revokes no token of another client, and no token without a sess
     })
   }
   t.match((await introspect({ token: access_token }, billing)).body, { active: true })
+
+  t.comment('a store that fails does not make a token inactive')
+  sessions.find = () => Promise.reject(new GatepassError('store_unavailable'))
+  for (const one of [access_token, refresh_token]) {
+    t.equal((await introspect({ token: one }, billing)).status, 503)
+    t.equal((await revoke({ token: one, client_id: 'web' })).status, 503)
+  }
 })

@@ -253,7 +253,7 @@ t.test('a proof binds the token of a service, and is used once', async (t) => {
 })
 
 t.test('malformed requests are refused in the form of RFC 6749', async (t) => {
-  const { token, call } = await startOAuth(t)
+  const { token, call, signIn, accounts } = await startOAuth(t)
   const secret = `client_secret=${first.secret}`
   for (const fields of [
     '',
@@ -284,6 +284,21 @@ t.test('malformed requests are refused in the form of RFC 6749', async (t) => {
     t.match(other, { statusCode: 405, headers: { allow: 'POST', 'cache-control': 'no-store' } })
     t.match(other.json(), { error: 'invalid_request', error_description: /method/ })
   }
+  const more = (count: number) => Array.from({ length: count }, (_, at) => `p${at}=`).join('&')
+  t.equal((await token(`grant_type=client_credentials&${more(31)}`, billing)).status, 200)
+  t.equal((await token(`grant_type=client_credentials&${more(32)}`, billing)).status, 400)
+
+  t.comment('the details of an internal error are for the log only')
+  const { refresh_token } = await signIn()
+  accounts.findBySub = () => Promise.reject(new Error('the innards: table accounts'))
+  const failed = await token({ grant_type: 'refresh_token', client_id: 'web', refresh_token })
+  t.same(
+    { status: failed.status, body: failed.body },
+    {
+      status: 500,
+      body: { error: 'server_error', error_description: 'An internal error occurred.' },
+    },
+  )
 })
 
 t.test('tokens may have typ JWT; a verifier accepts them only if configured to', async (t) => {

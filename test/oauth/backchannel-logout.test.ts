@@ -12,7 +12,7 @@ import { startHttpServer } from '../support/http-server.ts'
 import { bearer, claimsOf, issuerUrl } from '../support/issuer.ts'
 import { clients, startOAuth } from '../support/oauth.ts'
 import { until } from '../support/until.ts'
-import { signInThrough, Visitor } from '../support/visitor.ts'
+import { redemption, signInThrough, Visitor } from '../support/visitor.ts'
 
 /** An application that is notified of sign-outs, and answers with these statuses, the last one for ever. */
 async function startApplication(t: Test, statuses: number[]) {
@@ -82,6 +82,21 @@ t.test('a client is notified of the end of its session until it accepts', async 
   t.equal(ids.size, 3)
   await issuer.oauth.backchannel.refresh()
   t.equal(application.tokens.length, 3)
+})
+
+t.test('a code is refused if its session ends before its client is registered', async (t) => {
+  const application = await startApplication(t, [200])
+  const issuer = await startOAuth(t, { clients: notifiedAt(application.uri) })
+  const visitor = new Visitor(issuer)
+  const { answer } = await visitor.signIn(await visitor.authorize({ scope: 'openid' }))
+  const { sub = '' } = (await issuer.accounts.findByLoginName('ada')) ?? {}
+  const putOneTime = issuer.sessions.putOneTime.bind(issuer.sessions)
+  issuer.sessions.putOneTime = async (id, ...rest) => {
+    if (id.startsWith('logout.')) await issuer.issuer.sessions.revokeAll(sub)
+    return putOneTime(id, ...rest)
+  }
+  const redeemed = await issuer.token({ ...redemption, code: answer?.code ?? '' })
+  t.match(redeemed, { status: 400, body: { error: 'invalid_grant' } })
 })
 
 t.test('a sign-out everywhere notifies of every session', async (t) => {
