@@ -31,24 +31,41 @@ export class OriginGuard {
   }
 }
 
-/** Allows pages of these origins to call an app with cookies. */
-export function allowOrigins(app: FastifyInstance, origins: readonly string[]): void {
+/**
+ * Allows pages of these origins to call an app with cookies.
+ *
+ * @param exceptUrls routes to which a browser is redirected: they must not have CORS (RFC 9700 §2.6)
+ */
+export function allowOrigins(
+  app: FastifyInstance,
+  origins: readonly string[],
+  exceptUrls: ReadonlySet<string>,
+): void {
   if (origins.length === 0) return
-  registerCors(app, {
+  const allowed = {
     origin: [...origins],
     credentials: true,
     methods: ['GET', 'POST', 'DELETE'],
     allowedHeaders: ['authorization', 'content-type', 'dpop', 'idempotency-key'],
     exposedHeaders: ['date', 'dpop-nonce', 'retry-after', 'www-authenticate'],
-  })
+  }
+  registerCors(app, allowed, exceptUrls)
 }
 
 /** Registers CORS. An OPTIONS request that is no preflight is left to the routes, which refuse it. */
-function registerCors(app: FastifyInstance, allowed: FastifyCorsOptions) {
+function registerCors(
+  app: FastifyInstance,
+  allowed: FastifyCorsOptions,
+  exceptUrls: ReadonlySet<string> = new Set(),
+) {
   const preflight = { ...allowed, maxAge: preflightMaxAgeSeconds }
   const other = { ...allowed, preflight: false }
+  const none = { origin: false }
   return app.register(cors, {
-    delegator: (request, done) => done(null, isPreflight(request) ? preflight : other),
+    delegator: (request, done) => {
+      if (exceptUrls.has(request.routeOptions.url ?? '')) return done(null, none)
+      done(null, isPreflight(request) ? preflight : other)
+    },
   })
 }
 

@@ -20,7 +20,7 @@ import { BrowserCookie, HostCookie, LenientCookie } from './cookies.ts'
 import { allowAnyPage, allowOrigins, answerRefusedPreflights, OriginGuard } from './cross-origin.ts'
 import { accountRoutes } from './routes/account.ts'
 import { oauthRoutes, pushedRequestUrl, revocationUrl, tokenUrl } from './routes/oauth.ts'
-import { pageRoutes } from './routes/oauth-pages.ts'
+import { pageRoutes, pageUrls } from './routes/oauth-pages.ts'
 import { revocationRoutes } from './routes/revocations.ts'
 import { loginUrl, signInRoutes } from './routes/sign-in.ts'
 import { userInfoRoutes, userInfoUrl } from './routes/userinfo.ts'
@@ -114,7 +114,7 @@ export function buildIssuerApp(options: IssuerAppOptions): FastifyInstance {
   if (nonces) sendNonces(app, nonces)
   answerRefusedPreflights(app, loginUrl, context.origins)
   allowAnyPage(app, new Set([...metadataUrls(issuer.policy.issuer), ...clientUrls]))
-  allowOrigins(app, frontEnd.allowedOrigins)
+  allowOrigins(app, frontEnd.allowedOrigins, pageUrls)
   for (const register of [
     wellKnownRoutes,
     revocationRoutes,

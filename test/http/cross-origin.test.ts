@@ -83,6 +83,15 @@ t.test('only a configured front end gets CORS with credentials', async (t) => {
   t.equal(headers['access-control-allow-credentials'], 'true')
   t.match(headers['access-control-allow-headers'], /idempotency-key/)
   t.not((await preflight(evil)).headers['access-control-allow-origin'], evil)
+  // A browser is redirected to the pages, so no script may call them (RFC 9700 §2.6).
+  for (const url of ['/oauth/authorize', '/oauth/sign-in', '/oauth/consent', '/oauth/logout']) {
+    for (const method of ['GET', 'POST', 'OPTIONS'] as const) {
+      const page = { origin: front, 'access-control-request-method': 'GET' }
+      const { headers } = await issuer.call({ method, url, headers: page })
+      const names = Object.keys(headers).filter((name) => name.startsWith('access-control-'))
+      t.same(names, [], `${method} ${url}`)
+    }
+  }
 })
 
 /** The CORS headers of a response, and its cookies. */

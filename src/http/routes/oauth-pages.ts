@@ -35,6 +35,14 @@ const styleUrl = '/oauth/style.css'
 const iconUrl = '/oauth/icon.svg'
 export const endSessionUrl = '/oauth/logout'
 
+/** Addresses that a browser opens, and that no script of another page may call. */
+export const pageUrls: ReadonlySet<string> = new Set([
+  authorizationUrl,
+  signInUrl,
+  consentUrl,
+  endSessionUrl,
+])
+
 /** Sends and reads the pages of the issuer. */
 class Pages {
   readonly #context: IssuerContext
