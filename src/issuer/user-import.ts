@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto'
 import * as z from 'zod'
 import type { Clock } from '../core/clock.ts'
 import { isGatepassError } from '../core/errors.ts'
-import type { Account, AccountStore } from '../stores/ports.ts'
+import { type Account, type AccountStore, subPattern } from '../stores/ports.ts'
 import { parseStrictJson, withoutByteOrderMark } from '../tokens/strict-decoding.ts'
 import { normalizeLoginName } from './login-name.ts'
 import { parsePasswordHash } from './passwords/password-hash.ts'
@@ -40,10 +40,9 @@ export const attributesSchema = z.record(z.string(), z.json())
 const lineSchema = z.strictObject({
   login_name: z.string(),
   password_hash: z.string(),
-  // The limits of OpenID Connect Core §2. A `sub` is sent in a header and a claim, and never changes.
   sub: z
     .string()
-    .regex(/^[\x21-\x7e]{1,255}$/, 'must be 1 to 255 visible ASCII characters')
+    .regex(subPattern, 'must be 1 to 255 visible ASCII characters')
     .default(() => randomUUID()),
   attributes: attributesSchema.default({}),
   disabled: z.boolean().default(false),

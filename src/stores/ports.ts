@@ -1,5 +1,8 @@
 import type { JsonObject } from '../core/json.ts'
 
+/** The form of a `sub` (OpenID Connect Core §2), which travels in a header and a claim. */
+export const subPattern = /^[\x21-\x7e]{1,255}$/
+
 /** A user. */
 export interface Account {
   /** The id of the user and `sub` of every token. Never changes. */

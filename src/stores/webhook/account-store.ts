@@ -2,13 +2,12 @@ import * as z from 'zod'
 import { GatepassError, isGatepassError } from '../../core/errors.ts'
 import type { JsonObject } from '../../core/json.ts'
 import { isJsonObject } from '../../tokens/strict-decoding.ts'
-import type { Account, AccountStore } from '../ports.ts'
+import { type Account, type AccountStore, subPattern } from '../ports.ts'
 import { type Operation, unavailable, WebhookClient, type WebhookOptions } from './client.ts'
 
 const account = z
   .strictObject({
-    // It travels in a header and a claim: the limits of OpenID Connect Core §2.
-    sub: z.string().regex(/^[\x21-\x7e]{1,255}$/),
+    sub: z.string().regex(subPattern),
     login_name: z.string().min(1).max(254),
     password_hash: z.string().min(1).max(512),
     // Not copied: a copy would lose a member named __proto__.
