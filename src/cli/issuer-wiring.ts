@@ -2,6 +2,7 @@ import { availableParallelism } from 'node:os'
 import { dataUrl, keyPolicy, type Settings } from '../config/settings.ts'
 import { systemClock } from '../core/clock.ts'
 import { GatepassError } from '../core/errors.ts'
+import type { Secrets } from '../core/secrets.ts'
 import { Clients } from '../issuer/clients.ts'
 import { ClockMonitor } from '../issuer/clock-monitor.ts'
 import type { IssuerPolicy } from '../issuer/issuer.ts'
@@ -46,8 +47,8 @@ function sessionPolicy(settings: Settings): SessionPolicy {
   }
 }
 
-/** The MAC secrets of refresh tokens, newest first. */
-export function issuerSecrets(settings: Settings): readonly [Buffer, ...Buffer[]] {
+/** The MAC secrets of refresh tokens. */
+export function issuerSecrets(settings: Settings): Secrets {
   return atLeastOne(settings.secret.map((secret) => Buffer.from(secret)))
 }
 

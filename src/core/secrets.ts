@@ -59,12 +59,14 @@ export function equalTexts(a: string, b: string): boolean {
   return equalBytes(Buffer.from(a), Buffer.from(b))
 }
 
+/** Secrets of all replicas, newest first: the newest makes MACs, each of them is accepted. */
+export type Secrets = readonly [Buffer, ...Buffer[]]
+
 /** MACs by secrets that can be replaced. */
 export class Mac {
   readonly #keys: readonly [KeyObject, ...KeyObject[]]
 
-  /** @param secrets newest first: the first one makes MACs, each of them is accepted */
-  constructor([newest, ...older]: readonly [Buffer, ...Buffer[]]) {
+  constructor([newest, ...older]: Secrets) {
     this.#keys = [createSecretKey(newest), ...older.map((secret) => createSecretKey(secret))]
   }
 
@@ -80,7 +82,7 @@ export class Mac {
 
 /** MACs for one purpose, by derived keys: none of them is valid for another purpose. */
 export class DerivedMac extends Mac {
-  constructor([newest, ...older]: readonly [Buffer, ...Buffer[]], purpose: string) {
+  constructor([newest, ...older]: Secrets, purpose: string) {
     super([hmac(newest, purpose), ...older.map((secret) => hmac(secret, purpose))])
   }
 }

@@ -1,4 +1,4 @@
-import { DerivedMac, randomId } from '../core/secrets.ts'
+import { DerivedMac, randomId, type Secrets } from '../core/secrets.ts'
 
 const prefix = 'gpd_'
 const idPattern = /^[\w-]{22}$/
@@ -22,8 +22,7 @@ interface DeviceToken {
 export class DeviceTokens {
   readonly #mac: DerivedMac
 
-  /** @param secrets newest first: the first one signs, all of them verify */
-  constructor(secrets: readonly [Buffer, ...Buffer[]]) {
+  constructor(secrets: Secrets) {
     this.#mac = new DerivedMac(secrets, 'gatepass device token')
   }
 

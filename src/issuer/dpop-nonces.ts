@@ -1,5 +1,5 @@
 import { type Clock, nowSeconds } from '../core/clock.ts'
-import { DerivedMac } from '../core/secrets.ts'
+import { DerivedMac, type Secrets } from '../core/secrets.ts'
 
 /** The issuer hands out a nonce for this long, and accepts it for twice as long. */
 const periodSeconds = 120
@@ -7,8 +7,7 @@ const periodSeconds = 120
 export interface DpopNoncesOptions {
   /** The `iss` of the issuer. */
   readonly issuer: string
-  /** The secrets that all replicas share, newest first. */
-  readonly secrets: readonly [Buffer, ...Buffer[]]
+  readonly secrets: Secrets
   /** Largest difference between the clocks of two replicas. */
   readonly clockToleranceSeconds: number
   readonly clock: Clock

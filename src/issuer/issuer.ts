@@ -1,4 +1,5 @@
 import type { Clock } from '../core/clock.ts'
+import type { Secrets } from '../core/secrets.ts'
 import type { CounterStore } from '../stores/counter-store.ts'
 import type { AccountStore, SessionStore } from '../stores/ports.ts'
 import { RefreshTokenCodec } from '../tokens/refresh-token.ts'
@@ -27,8 +28,8 @@ export interface IssuerStores {
 export interface IssuerOptions {
   readonly policy: IssuerPolicy
   readonly stores: IssuerStores
-  /** MAC secrets of refresh tokens, newest first. Other secrets are derived from them. */
-  readonly secrets: readonly [Buffer, ...Buffer[]]
+  /** MAC secrets of refresh tokens. Other secrets are derived from them. */
+  readonly secrets: Secrets
   /** Returns the key that signs at this time. */
   readonly signingKey: () => SigningKey
   readonly hasher: PasswordHasher

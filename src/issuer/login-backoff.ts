@@ -57,7 +57,7 @@ export class LoginBackoff {
   /** Reads the state without a write, so that refused attempts do not load the store. */
   async read(key: string): Promise<BackoffState> {
     const level = (await this.#levels.read(key))?.count ?? 0
-    // Without a level there is no pause, unless `admit` finds one.
+    // A pause begins a moment before its level. `admit` finds such a pause.
     const pause = level > 0 ? await this.#pauses.read(key) : null
     return { waitMs: pause?.resetsInMs ?? 0, level }
   }

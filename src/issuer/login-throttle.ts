@@ -1,9 +1,8 @@
-import { createSecretKey, type KeyObject } from 'node:crypto'
 import { BoundedQueue } from '../core/bounded-queue.ts'
 import { systemClock } from '../core/clock.ts'
 import { GatepassError } from '../core/errors.ts'
 import { networksOf } from '../core/networks.ts'
-import { hmac, hmacText } from '../core/secrets.ts'
+import { DerivedMac, type Secrets } from '../core/secrets.ts'
 import type { CounterStore } from '../stores/counter-store.ts'
 import { DeviceTokens } from './device-tokens.ts'
 import { type Admission, type BackoffRules, LoginBackoff } from './login-backoff.ts'
@@ -95,18 +94,14 @@ interface LimitKey extends ExhaustedLimit {
 export class LoginThrottle {
   readonly devices: DeviceTokens
   readonly #limits: Readonly<Record<LimitName, LoginBackoff>>
-  readonly #keySecret: KeyObject
+  readonly #keyMac: DerivedMac
   readonly #queue = new PerKeyQueue()
 
   /**
-   * @param secrets of the refresh tokens, newest first
+   * @param secrets of the refresh tokens
    * @param subject whose failures are counted
    */
-  constructor(
-    store: CounterStore,
-    secrets: readonly [Buffer, ...Buffer[]],
-    subject: 'login' | 'client' = 'login',
-  ) {
+  constructor(store: CounterStore, secrets: Secrets, subject: 'login' | 'client' = 'login') {
     const backoff = (name: LimitName) =>
       new LoginBackoff(store, `${subject}.${name}`, limitRules[name])
     this.devices = new DeviceTokens(secrets)
@@ -117,7 +112,7 @@ export class LoginThrottle {
       network: backoff('network'),
       wide_network: backoff('wide_network'),
     }
-    this.#keySecret = createSecretKey(hmac(secrets[0], 'gatepass login throttle'))
+    this.#keyMac = new DerivedMac(secrets, 'gatepass login throttle')
   }
 
   /**
@@ -197,7 +192,7 @@ export class LoginThrottle {
    * cannot be tested.
    */
   #key(...parts: readonly string[]): string {
-    return hmacText(this.#keySecret, JSON.stringify(parts))
+    return this.#keyMac.of(JSON.stringify(parts))
   }
 }
 

@@ -1,6 +1,6 @@
 import { type Clock, nowSeconds } from '../core/clock.ts'
 import { GatepassError } from '../core/errors.ts'
-import { DerivedMac } from '../core/secrets.ts'
+import { DerivedMac, type Secrets } from '../core/secrets.ts'
 import type { Audit } from '../issuer/audit.ts'
 import type { Client, Clients } from '../issuer/clients.ts'
 import type { TokenMinter } from '../issuer/token-minter.ts'
@@ -21,6 +21,7 @@ import {
   withParameters,
 } from './authorization-request.ts'
 import type { Consents } from './consents.ts'
+import type { Form } from './form.ts'
 import type { IdTokenHint, IdTokens } from './id-tokens.ts'
 import type { PushedRequests, PushedResponse } from './pushed-requests.ts'
 import type { SignIn } from './sign-ins.ts'
@@ -85,7 +86,7 @@ export class AuthorizationEndpoint {
    */
   async push(
     client: Client,
-    form: ReadonlyMap<string, string>,
+    form: Form,
     jkt: string | undefined,
     admit: () => void,
   ): Promise<PushedResponse | AuthorizationRefusal> {
@@ -291,7 +292,7 @@ export class InteractionCodec {
   readonly #mac: DerivedMac
   readonly #clock: Clock
 
-  constructor(secrets: readonly [Buffer, ...Buffer[]], clock: Clock) {
+  constructor(secrets: Secrets, clock: Clock) {
     this.#mac = new DerivedMac(secrets, 'gatepass interaction')
     this.#clock = clock
   }

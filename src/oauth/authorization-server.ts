@@ -1,3 +1,4 @@
+import type { Secrets } from '../core/secrets.ts'
 import type { Issuer } from '../issuer/issuer.ts'
 import type { SessionStore } from '../stores/ports.ts'
 import type { KeySource } from '../verifier/keys/key-source.ts'
@@ -24,8 +25,8 @@ export interface AuthorizationServerOptions {
   readonly verifier: Verifier
   /** The published keys. */
   readonly keys: Pick<KeySource, 'find'>
-  /** The secrets of the issuer, newest first. */
-  readonly secrets: readonly [Buffer, ...Buffer[]]
+  /** The secrets of the issuer. */
+  readonly secrets: Secrets
   readonly clockToleranceSeconds: number
   readonly backchannel?: Pick<BackchannelLogoutOptions, 'backoff' | 'onFailure'>
 }

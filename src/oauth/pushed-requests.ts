@@ -8,7 +8,7 @@ export const pushedLifetimeSeconds = 90
 const prefix = 'urn:ietf:params:oauth:request_uri:gpp_'
 const requestUriPattern = /^urn:ietf:params:oauth:request_uri:(gpp_[\w-]{44})$/
 
-type Parameters = Readonly<Record<string, string>>
+type RequestParameters = Readonly<Record<string, string>>
 
 export interface PushedRequestsOptions {
   readonly store: Pick<SessionStore, 'putOneTime' | 'takeOneTime'>
@@ -30,7 +30,7 @@ export class PushedRequests {
   }
 
   /** @param parameters of an acceptable request, without the credentials of the client */
-  async push(parameters: Parameters): Promise<PushedResponse> {
+  async push(parameters: RequestParameters): Promise<PushedResponse> {
     const { store, clock } = this.#options
     const requestUri = `${prefix}${randomId()}${randomId()}`
     const expiresAtMs = clock.nowMs() + pushedLifetimeSeconds * 1000
@@ -49,13 +49,13 @@ export class PushedRequests {
     requestUri: string,
     clientId: string | undefined,
     browserId: string,
-  ): Promise<{ readonly parameters: Parameters; readonly pushedId: string }> {
+  ): Promise<{ readonly parameters: RequestParameters; readonly pushedId: string }> {
     if (!requestUriPattern.test(requestUri)) throw new GatepassError('request_uri_invalid')
     const { store, clock } = this.#options
     const pushedId = idOf(requestUri)
     const use = await store.takeOneTime(pushedId, digestText(browserId), clock.nowMs())
     if (use.state !== 'first') throw new GatepassError('request_uri_invalid')
-    const parameters = JSON.parse(use.payload) as Parameters
+    const parameters = JSON.parse(use.payload) as RequestParameters
     if (parameters.client_id !== clientId) throw new GatepassError('request_uri_invalid')
     return { parameters, pushedId }
   }

@@ -1,6 +1,6 @@
 import type { Clock } from '../core/clock.ts'
 import { isGatepassError } from '../core/errors.ts'
-import { DerivedMac } from '../core/secrets.ts'
+import { DerivedMac, type Secrets } from '../core/secrets.ts'
 import type { Audit } from '../issuer/audit.ts'
 import { signInClientId } from '../issuer/clients.ts'
 import type { Login, PasswordAttempt } from '../issuer/login.ts'
@@ -36,7 +36,7 @@ export interface SignInsOptions {
   readonly sessions: Sessions
   readonly accounts: Pick<AccountStore, 'findBySub'>
   readonly store: Pick<SessionStore, 'putOneTime' | 'findOneTime'>
-  readonly secrets: readonly [Buffer, ...Buffer[]]
+  readonly secrets: Secrets
   readonly clock: Clock
 }
 

@@ -1,5 +1,5 @@
 import { GatepassError } from '../core/errors.ts'
-import { Mac } from '../core/secrets.ts'
+import { Mac, type Secrets } from '../core/secrets.ts'
 
 /** The content of a refresh token with a valid MAC. */
 export interface RefreshTokenParts {
@@ -18,8 +18,7 @@ const maxLength = prefix.length + sidLength + 1 + maxGenerationDigits + 1 + macL
 export class RefreshTokenCodec {
   readonly #mac: Mac
 
-  /** @param secrets MAC secrets, newest first. The first secret mints; all of them are accepted. */
-  constructor(secrets: readonly [Buffer, ...Buffer[]]) {
+  constructor(secrets: Secrets) {
     this.#mac = new Mac(secrets)
   }
 

@@ -109,7 +109,7 @@ class Pages {
    * @throws `request_malformed` if the parameters may not be in an address
    */
   redirectForm(request: FastifyRequest, reply: FastifyReply, path: string): FastifyReply {
-    // As it is: the request by GET reports a repeated parameter to the client.
+    // Repeated parameters stay: the request by GET reports them to the client.
     const query = String(new URLSearchParams(formTextOf(request)))
     readParameters(query)
     return this.redirect(reply, `${path}?${query}`)
