@@ -164,8 +164,7 @@ export class TokenEndpoint {
     grant: AuthorizationGrant,
     request: TokenRequest,
   ): Promise<TokenSet & { readonly idToken: string | null }> {
-    const { accounts, minter, starter, idTokens, backchannel } = this.#options
-    const { sessions, sessionMaxMs } = this.#options
+    const { accounts, minter, starter, sessions } = this.#options
     const { client, form, jkt, audit } = request
     const account = await accounts.findBySub(grant.sub)
     if (!isActive(account)) throw new GatepassError('grant_invalid')
@@ -178,28 +177,39 @@ export class TokenEndpoint {
     const { amr, userAgent, authTimeMs } = grant
     // The settings of the client may have changed since the code was issued.
     const scope = remainingScope(client, grant.scope)
-    const { client_id: clientId } = client
     const boundTo = sessionKey(client, jkt)
-    const session = { clientId, scope, amr, userAgent, authTimeMs, jkt: boundTo }
+    const session = {
+      clientId: client.client_id,
+      scope,
+      amr,
+      userAgent,
+      authTimeMs,
+      jkt: boundTo,
+    }
     const token = { audience, jkt: jkt ?? null }
     const tokens = await starter.start(account, session, token, audit)
-    const { accessToken, sessionId: sid } = tokens
-    const { sub, nonce } = grant
     // Checked once the session exists: a sign-out or a withdrawal either ends it or is noticed here.
     const reason = await this.#reasonToRefuse(grant, client)
     if (reason !== null) {
-      await sessions.revokeUnchecked(sid, reason, audit)
+      await sessions.revokeUnchecked(tokens.sessionId, reason, audit)
       throw new GatepassError('grant_invalid')
     }
-    if (!hasScopes(scope, openidScope)) return { ...tokens, idToken: null }
-    const isNotified = await backchannel.register(client, {
-      sid,
-      sub,
-      endsAtMs: authTimeMs + sessionMaxMs,
-    })
+    const isOpenId = hasScopes(scope, openidScope)
+    return { ...tokens, idToken: isOpenId ? await this.#signIdToken(grant, tokens, client) : null }
+  }
+
+  /** Signs the ID token of a session that has begun, and registers its client for back-channel logout. */
+  async #signIdToken(
+    { sub, amr, authTimeMs, nonce }: AuthorizationGrant,
+    { sessionId: sid, accessToken }: TokenSet,
+    client: Client,
+  ): Promise<string> {
+    const { idTokens, backchannel, sessions, sessionMaxMs } = this.#options
+    const endsAtMs = authTimeMs + sessionMaxMs
+    const isNotified = await backchannel.register(client, { sid, sub, endsAtMs })
     if (isNotified && (await sessions.find(sid)) === null) throw new GatepassError('grant_invalid')
-    const idToken = await idTokens.sign({ sub, clientId, sid, authTimeMs, amr, nonce, accessToken })
-    return { ...tokens, idToken }
+    const clientId = client.client_id
+    return idTokens.sign({ sub, clientId, sid, authTimeMs, amr, nonce, accessToken })
   }
 
   /** Returns why a grant has ended since its code was issued, or null. */
