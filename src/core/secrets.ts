@@ -45,7 +45,7 @@ export function hmac(secret: KeyObject | Buffer, text: string): Buffer {
 }
 
 /** HMAC-SHA-256 in base64url. */
-export function hmacText(secret: KeyObject, text: string): string {
+function hmacText(secret: KeyObject, text: string): string {
   return createHmac('sha256', secret).update(text).digest('base64url')
 }
 
