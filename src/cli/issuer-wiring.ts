@@ -83,7 +83,7 @@ export function revocationsKeptMs(settings: Settings): number {
 
 /** The settings' schema requires at least one item. */
 function atLeastOne<T>(items: readonly T[]): readonly [T, ...T[]] {
-  return items as readonly T[] as readonly [T, ...T[]]
+  return items as readonly [T, ...T[]]
 }
 
 /** All worker processes of one machine together compute one hash per core at a time. */

@@ -125,10 +125,9 @@ export async function createEncryptionKey(
     const text = `${JSON.stringify([privateJwk], null, 2)}\n`
     writeFileSync(resolve(context.cwd, file), text, { flag: 'wx', mode: 0o600 })
   } catch (error) {
-    const reason = error instanceof Error && 'code' in error ? String(error.code) : 'unwritable'
-    throw new GatepassError('config_invalid', {
-      detail: `The file ${file} cannot be created (${reason}).`,
-    })
+    const { code } = error as NodeJS.ErrnoException
+    const detail = `The file ${file} cannot be created (${code}).`
+    throw new GatepassError('config_invalid', { detail })
   }
   context.stdout.write(`${JSON.stringify(publicJwk, null, 2)}\n`)
 }

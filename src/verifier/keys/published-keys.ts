@@ -68,9 +68,11 @@ export class PublishedKeys {
   /** Entity tag of the set that was fetched last. */
   #etag: string | null = null
   #lastError: Error | null = null
+  /** Number of the fetch that started last. */
   #lastFetch = 0
+  /** Number of the last fetch whose set was accepted. */
   #acceptedFetch = 0
-  /** The last fetch that had started when a fetch failed. */
+  /** Number of the last fetch that had started when a fetch failed. */
   #failedFetch = 0
 
   constructor(options: PublishedKeysOptions) {
@@ -127,19 +129,20 @@ export class PublishedKeys {
    * @throws Error for any failure; the last set stays in use
    */
   async fetch(isForced: boolean, aborter = new AbortController()): Promise<void> {
+    const { jwksUri: uri, fetchTimeoutMs, clock } = this.#options
     this.#lastFetch += 1
-    const fetch = this.#lastFetch
+    const fetchNumber = this.#lastFetch
     try {
-      const response = await abortAfter(this.#options.fetchTimeoutMs, aborter, (signal) =>
-        this.#request(isForced, signal),
+      const response = await abortAfter(fetchTimeoutMs, aborter, (signal) =>
+        fetchKeySet({ uri, etag: this.#etag, isForced, clock, signal }),
       )
-      this.#accept(response, fetch)
+      this.#accept(response, fetchNumber)
       this.#lastError = null
     } catch (error) {
       this.#lastError = error as Error
       this.#limitAge()
       // Concurrent fetches that fail together count once, so that the next one is soon.
-      if (fetch > this.#failedFetch) this.#schedule.failed(!this.isEmpty, error as Error)
+      if (fetchNumber > this.#failedFetch) this.#schedule.failed(!this.isEmpty, error as Error)
       this.#failedFetch = this.#lastFetch
       throw error
     }
@@ -197,21 +200,16 @@ export class PublishedKeys {
     }
   }
 
-  #request(isForced: boolean, signal: AbortSignal): Promise<KeySetResponse> {
-    const { jwksUri, clock } = this.#options
-    return fetchKeySet({ uri: jwksUri, etag: this.#etag, isForced, clock, signal })
-  }
-
-  #accept({ jwks, etag, freshFor_s }: KeySetResponse, fetch: number): void {
+  #accept({ jwks, etag, freshFor_s }: KeySetResponse, fetchNumber: number): void {
     // Of two concurrent fetches, the one that started first must not bring a removed key back.
-    if (fetch < this.#acceptedFetch) return
+    if (fetchNumber < this.#acceptedFetch) return
     const previous = this.#loaded?.set ?? null
     const isUnchanged = jwks === undefined && previous !== null
     const set = isUnchanged ? previous : readKeySet(jwks, previous)
     const freshForMs = freshFor_s * 1000
     const isChanged = this.replace({ set, source: 'network', loadedAtMs: this.nowMs, freshForMs })
     if (isChanged) this.#unknownKids.clear()
-    this.#acceptedFetch = fetch
+    this.#acceptedFetch = fetchNumber
     this.#etag = etag
     this.#schedule.succeeded(Math.min(freshFor_s, this.#options.maxAgeSeconds))
   }
