@@ -199,9 +199,5 @@ export function isMediaType(value: unknown, type: string): boolean {
 /** Tells whether a value can be a key id: a string of bounded length without control characters. */
 export function isKeyId(value: unknown): value is string {
   if (typeof value !== 'string' || value === '' || value.length > maxKeyIdLength) return false
-  for (let at = 0; at < value.length; at += 1) {
-    const code = value.charCodeAt(at)
-    if (code < 0x20 || (code >= 0x7f && code < 0xa0)) return false
-  }
-  return true
+  return !/\p{Cc}/u.test(value)
 }

@@ -14,22 +14,15 @@ export function normalizeTargetUri(uri: string): string | null {
   const text = end === -1 ? uri : uri.slice(0, end)
   const authority = /^https?:\/\/([^/]+)/i.exec(text)?.[1]
   // The URL parser would skip invalid characters, or read `\` as a slash.
-  if (authority === undefined || authority.includes('@') || !isVisibleAscii(text)) return null
+  if (authority === undefined || authority.includes('@') || !uriCharacters.test(text)) return null
   const url = URL.parse(text)
   if (url === null) return null
   const path = normalizeEncodings(url.pathname)
   return path === null ? null : `${url.protocol}//${url.host}${path}`
 }
 
-const backslash = 0x5c
-
-function isVisibleAscii(text: string): boolean {
-  for (let at = 0; at < text.length; at += 1) {
-    const code = text.charCodeAt(at)
-    if (code <= 0x20 || code >= 0x7f || code === backslash) return false
-  }
-  return true
-}
+/** Visible ASCII without the backslash. */
+const uriCharacters = /^[\x21-\x5b\x5d-\x7e]*$/
 
 /** @returns null if a percent sign encodes nothing */
 function normalizeEncodings(path: string): string | null {
