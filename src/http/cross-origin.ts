@@ -116,11 +116,20 @@ export function answerRefusedPreflights(app: FastifyInstance, url: string, origi
 /**
  * Allows pages of every site to call routes that read no cookie. These routes require a code, a
  * token or the client's own authentication (OAuth for browser-based applications).
+ *
+ * @param listed the origins of `allowOrigins`, which answers their pages
  */
-export function allowAnyPage(app: FastifyInstance, urls: ReadonlySet<string>): void {
+export function allowAnyPage(
+  app: FastifyInstance,
+  urls: ReadonlySet<string>,
+  listed: readonly string[],
+): void {
   app.addHook('onRequest', (request, reply, done) => {
+    const { origin } = request.headers
     // A cache gives pages the metadata that it has kept for another client.
-    if (request.headers.origin === undefined && request.method !== 'GET') return done()
+    if (origin === undefined && request.method !== 'GET') return done()
+    // A listed page may send its cookies everywhere. A preflight that answers `*` would forbid it.
+    if (origin !== undefined && listed.includes(origin)) return done()
     // Read last, because Fastify creates the options at each access.
     if (!urls.has(request.routeOptions.url ?? '')) return done()
     reply.header('access-control-allow-origin', '*')

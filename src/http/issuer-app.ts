@@ -113,7 +113,8 @@ export function buildIssuerApp(options: IssuerAppOptions): FastifyInstance {
   })
   if (nonces) sendNonces(app, nonces)
   answerRefusedPreflights(app, loginUrl, context.origins)
-  allowAnyPage(app, new Set([...metadataUrls(issuer.policy.issuer), ...clientUrls]))
+  const openUrls = new Set([...metadataUrls(issuer.policy.issuer), ...clientUrls])
+  allowAnyPage(app, openUrls, frontEnd.allowedOrigins)
   allowOrigins(app, frontEnd.allowedOrigins, pageUrls)
   for (const register of [
     wellKnownRoutes,

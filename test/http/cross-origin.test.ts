@@ -94,6 +94,22 @@ t.test('only a configured front end gets CORS with credentials', async (t) => {
   }
 })
 
+t.test('a configured front end may send its cookies to each route', async (t) => {
+  const issuer = await startIssuer(t, { allowedOrigins: [front] })
+  for (const url of ['/oauth/userinfo', '/oauth/token', '/.well-known/openid-configuration']) {
+    for (const [origin, allowed] of [
+      [front, { 'access-control-allow-origin': front, 'access-control-allow-credentials': 'true' }],
+      [evil, { 'access-control-allow-origin': '*' }],
+    ] as const) {
+      const headers = { origin, 'access-control-request-method': 'POST' }
+      const preflight = await issuer.call({ method: 'OPTIONS', url, headers })
+      t.equal(preflight.statusCode, 204)
+      t.match(preflight.headers, allowed, `${url} from ${origin}`)
+      t.match(preflight.headers['access-control-allow-headers'], /authorization.*dpop/)
+    }
+  }
+})
+
 /** The CORS headers of a response, and its cookies. */
 function corsOf({ headers }: { headers: Record<string, unknown> }) {
   const names = Object.keys(headers).filter((name) => /^access-control-|^set-cookie$/.test(name))
