@@ -184,9 +184,14 @@ t.test('the snapshot is revalidated by ETag and drops expired entries', async (t
 })
 
 t.test('the stream sends a reuse as a signed CAEP event', async (t) => {
-  const issuer = await startIssuer(t)
+  const issuer = await startIssuer(t, { allowedOrigins: ['https://app.example.com'] })
   const stream = await follow(t, issuer)
-  t.match(stream.response.headers.get('content-type'), 'text/event-stream')
+  t.match(Object.fromEntries(stream.response.headers), {
+    'content-type': 'text/event-stream',
+    'cache-control': 'no-store',
+    'x-content-type-options': 'nosniff',
+    'access-control-allow-credentials': 'true',
+  })
   const { refresh_token, session_id } = await issuer.signIn()
   issuer.clock.advance_s(10)
   await issuer.refresh(refresh_token)

@@ -1,4 +1,4 @@
-import type { ServerResponse } from 'node:http'
+import type { OutgoingHttpHeaders, ServerResponse } from 'node:http'
 import { setImmediate } from 'node:timers/promises'
 import type { FastifyInstance } from 'fastify'
 import { nowSeconds } from '../../core/clock.ts'
@@ -86,6 +86,7 @@ export function revocationRoutes(app: FastifyInstance, { issuer }: IssuerContext
       // The body ends with the connection. Chunks would triple the work of a write.
       stream.removeHeader('transfer-encoding')
       stream.writeHead(200, {
+        ...(reply.getHeaders() as OutgoingHttpHeaders),
         'content-type': 'text/event-stream',
         'cache-control': 'no-store',
         'x-accel-buffering': 'no',
