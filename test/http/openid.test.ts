@@ -105,6 +105,18 @@ t.test('userinfo has the claims of the scopes, and requires openid', async (t) =
   const { sub } = claimsOf(tokens.access_token ?? '')
   t.same((await ask(tokens.access_token)).json(), { sub, name: 'Ada' })
   t.same((await ask(tokens.access_token, 'POST')).json(), { sub, name: 'Ada' })
+  for (const [username, name] of [
+    ['bob', null],
+    ['carol', ''],
+  ] as const) {
+    await issuer.users.add({ loginName: username, password, attributes: { name } })
+    const other = new Visitor(issuer)
+    const page = await other.authorize({ scope: 'openid profile' })
+    const { answer } = await other.signIn(page, { username })
+    const { body } = await issuer.token({ ...redemption, code: answer?.code ?? '' })
+    const known = (await ask(body.access_token)).json()
+    t.same(Object.keys(known), ['sub'], 'no claim without a value')
+  }
   const without = await signInThrough(issuer, visitor, { scope: 'data:read' })
   t.equal(without.id_token, undefined)
   const refused = await ask(without.access_token)

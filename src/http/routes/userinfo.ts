@@ -46,7 +46,10 @@ export async function userInfoRoutes(
         const account = sub === undefined || session === null ? null : await accounts.findBySub(sub)
         if (!isActive(account)) throw new GatepassError('token_revoked')
         const client = clients.find(clientId ?? '')
-        return { ...(client && attributeClaims(account, client, scope)), sub: account.sub }
+        const claims = Object.entries(client ? attributeClaims(account, client, scope) : {})
+        // OpenID Connect Core §5.3.2: a claim without a value is left out.
+        const known = claims.filter(([, value]) => value !== null && value !== '')
+        return { ...Object.fromEntries(known), sub: account.sub }
       },
     })
   }
