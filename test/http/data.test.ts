@@ -51,9 +51,11 @@ t.test('a value that is not UTF-8 is refused, not stored with other characters',
   t.equal((await get(cart)).statusCode, 404)
 })
 
-t.test('an invalid precondition changes nothing', async (t) => {
+t.test('an invalid precondition, or a part of a value, changes nothing', async (t) => {
   const { get, put, remove } = await startVerifier(t)
   await put(cart, 1)
+  const part = await put(cart, 2, { 'content-range': 'bytes 0-0/9' })
+  t.match(part.json(), { status: 400, code: 'request_malformed' })
   const etag = String((await get(cart)).headers.etag)
   for (const headers of [
     { 'if-match': `W/${etag}` },

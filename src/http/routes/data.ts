@@ -119,7 +119,12 @@ function changeRoutes(instance: FastifyInstance, options: DataRoutesOptions): vo
       bodyLimit: maxValueBytes,
       config: writes,
       // After validation a missing body is null, which is a value.
-      preValidation: async ({ body }) => {
+      preValidation: async ({ body, headers }) => {
+        // RFC 9110 §14.5: a part must not replace the whole value.
+        if (headers['content-range'] !== undefined) {
+          const detail = 'Send the whole value, without Content-Range.'
+          throw new GatepassError('request_malformed', { detail })
+        }
         if (body === undefined) throw new GatepassError('data_value_invalid')
       },
       schema: {
