@@ -118,7 +118,7 @@ export function observeLog(registry: Registry, dropped: () => number): void {
 const dataBuckets = [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 0.25, 0.5, 1]
 
 /** Creates an observer that measures session data. No label names an owner or a field. */
-export function dataMetrics(registry: Registry): DataObserver {
+export function createDataObserver(registry: Registry): DataObserver {
   const registers = [registry]
   const operations = new Histogram({
     name: 'gatepass_data_operation_duration_seconds',

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { dataMetrics, Metrics, observeClock, observeLog } from '../../src/http/metrics.ts'
+import { createDataObserver, Metrics, observeClock, observeLog } from '../../src/http/metrics.ts'
 import { observeRevocations, observeVerifier } from '../../src/http/verifier-metrics.ts'
 import { readProjectFile } from '../support/project.ts'
 import { codeSpans, tableRows } from './documents.ts'
@@ -16,7 +16,7 @@ t.test('docs/metrics.md explains every metric of ours, and no other', async (t) 
   observeVerifier(metrics.registry, nobodyAsks)
   observeClock(metrics.registry, () => null)
   observeLog(metrics.registry, nobodyAsks)
-  dataMetrics(metrics.registry)
+  createDataObserver(metrics.registry)
   const documented = rows
     .flatMap(([first = '']) => codeSpans(first))
     .filter((name) => name.startsWith('gatepass_'))

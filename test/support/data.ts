@@ -4,7 +4,7 @@ import { pino } from 'pino'
 import type { Test } from 'tap'
 import { randomId } from '../../src/core/secrets.ts'
 import { type DataLifetimes, DataService } from '../../src/data/data-service.ts'
-import { dataMetrics, Metrics } from '../../src/http/metrics.ts'
+import { createDataObserver, Metrics } from '../../src/http/metrics.ts'
 import { buildVerifierApp } from '../../src/http/verifier-app.ts'
 import type { DataStore } from '../../src/stores/data-store.ts'
 import { SqliteDataStore } from '../../src/stores/sqlite/data-store.ts'
@@ -53,7 +53,7 @@ export async function startVerifier(t: Test, options: VerifierOptions = {}) {
   const { store = newDataStore(t), requiresPrecondition = false, allowedOrigins = [] } = options
   const clock = new FakeClock(now_s * 1000)
   const metrics = new Metrics()
-  const observer = dataMetrics(metrics.registry)
+  const observer = createDataObserver(metrics.registry)
   const secrets = [dataSecret] as const
   const app = buildVerifierApp({
     service: { logger: pino({ level: 'silent' }), metrics, version: '0.0.0-test' },

@@ -8,7 +8,7 @@ import { GatepassError, isGatepassError } from '../../core/errors.ts'
 import { observedStore } from '../../data/data-service.ts'
 import type { ReadinessCheck } from '../../http/admin-app.ts'
 import { buildIssuerApp, createOwnKeys, type FrontEndOptions } from '../../http/issuer-app.ts'
-import { dataMetrics, Metrics, observeClock, observeLog } from '../../http/metrics.ts'
+import { createDataObserver, Metrics, observeClock, observeLog } from '../../http/metrics.ts'
 import { auditEvents, createAudit } from '../../issuer/audit.ts'
 import type { Clients } from '../../issuer/clients.ts'
 import type { ClockMonitor } from '../../issuer/clock-monitor.ts'
@@ -264,7 +264,7 @@ async function startDataCleanup(
   const data = await openDataForService(settings, cwd, logger)
   if (data === null) return null
   const cleanup = new SessionDataCleanup({
-    data: observedStore(data, dataMetrics(metrics.registry)),
+    data: observedStore(data, createDataObserver(metrics.registry)),
     sessions,
     issuer: settings.issuer,
     clock: systemClock,

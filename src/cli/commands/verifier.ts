@@ -2,7 +2,7 @@ import { accessSync, constants, existsSync, statSync } from 'node:fs'
 import { dirname } from 'node:path'
 import type { Settings } from '../../config/settings.ts'
 import { GatepassError } from '../../core/errors.ts'
-import { dataMetrics, Metrics, observeLog } from '../../http/metrics.ts'
+import { createDataObserver, Metrics, observeLog } from '../../http/metrics.ts'
 import { buildVerifierApp } from '../../http/verifier-app.ts'
 import { observeRevocations, observeVerifier } from '../../http/verifier-metrics.ts'
 import type { RevocationOptions } from '../../verifier/options.ts'
@@ -59,7 +59,7 @@ export async function runVerifier(context: CliContext): Promise<void> {
         publicUrl: settings.public_url,
         allowedOrigins: settings.allowed_origins,
         data: dataStore && {
-          data: createDataService(settings, dataStore, dataMetrics(metrics.registry)),
+          data: createDataService(settings, dataStore, createDataObserver(metrics.registry)),
           requiresPrecondition: settings.data_precondition === 'required',
         },
       }),
