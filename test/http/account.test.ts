@@ -1,7 +1,7 @@
 import { decodeJwt } from 'jose'
 import t from 'tap'
 import { FakeClock } from '../support/clock.ts'
-import { bearer, password, startIssuer } from '../support/issuer.ts'
+import { bearer, claimsOf, password, startIssuer } from '../support/issuer.ts'
 import { policy } from '../support/sessions.ts'
 
 t.test("GET /me is the user's own record, and nothing else", async (t) => {
@@ -127,9 +127,17 @@ t.test('signing out twice is no error, signing out without a credential is', asy
 t.test('a disabled user is signed out immediately', async (t) => {
   const issuer = await startIssuer(t)
   const { refresh_token, access_token } = await issuer.signIn()
+  const me = () => issuer.call({ url: '/me', headers: bearer(access_token) })
+  t.comment('a user base may disable an account without ending its sessions')
+  const { sub } = claimsOf(access_token)
+  await issuer.accounts.setDisabled(`${sub}`, true, issuer.clock.nowMs())
+  t.match((await me()).json(), { status: 401, code: 'token_revoked' })
+  await issuer.accounts.setDisabled(`${sub}`, false, issuer.clock.nowMs())
+  t.equal((await me()).statusCode, 200)
+
   await issuer.users.disable('ada')
   t.equal((await issuer.refresh(refresh_token)).statusCode, 401)
-  t.equal((await issuer.call({ url: '/me', headers: bearer(access_token) })).statusCode, 401)
+  t.equal((await me()).statusCode, 401)
 })
 
 t.test('every account route needs a valid token and sends a challenge', async (t) => {

@@ -52,7 +52,9 @@ t.test('a user who is signed in is not asked again, until the sign-in ends', asy
   t.equal(claimsOf(body.access_token).auth_time, (claimsOf(body.access_token).iat as number) - 60)
   // A user base of its own may disable an account without ending its sessions.
   const { sub } = claimsOf(body.access_token)
+  const { code = '' } = (await visitor.authorize()).answer ?? {}
   await issuer.accounts.setDisabled(`${sub}`, true, issuer.clock.nowMs())
+  t.match(await issuer.token({ ...redemption, code }), { body: { error: 'invalid_grant' } })
   t.match(await visitor.authorize(), { status: 200, answer: null })
   await issuer.accounts.setDisabled(`${sub}`, false, issuer.clock.nowMs())
   // The sign-in is an ordinary session, which the user sees and ends.
@@ -327,6 +329,10 @@ t.test(
     const sent = await visitor.authorize({ ...ofApp, scope: 'data:read' })
     t.match(sent.html, 'You will be sent to example.prints.', 'its app, not a host of its choice')
     t.match(sent.html, /<li>know that it is you<.*\n.*<li><code>data:read</, 'also without openid')
+    const again = await visitor.authorize({ ...prints, scope: 'data:read', prompt: 'login' })
+    const fresh = await visitor.signIn(again)
+    t.match(fresh.html, 'Allow Photo Prints', 'the password was just asked for')
+    t.match((await visitor.submit(fresh, { decision: 'allow' })).answer, { code: /^gpc_/ })
     // Another user in the same browser.
     const switched = await visitor.submit(question, { decision: 'switch_user' })
     const asBob = await visitor.signIn(switched, { username: 'bob' })

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto'
 import * as jose from 'jose'
 import t from 'tap'
+import { signCompactJws } from '../../src/tokens/signing.ts'
 import { audience, bearer, claimsOf, issuerUrl, password } from '../support/issuer.ts'
 import { billing, clients, redirectUri, startOAuth } from '../support/oauth.ts'
 import {
@@ -66,11 +67,32 @@ for (const [algorithm, hash] of [
 
 t.test('A20: an ID token is no access token where both have the typ JWT', async (t) => {
   const issuer = await startOAuth(t, { tokenType: 'JWT', clients: all })
-  const { id_token = '', access_token = '' } = await signInThrough(issuer, new Visitor(issuer))
+  const visitor = new Visitor(issuer)
+  const { id_token = '', access_token = '' } = await signInThrough(issuer, visitor)
   const ask = (token: string) => issuer.call({ url: '/me', headers: bearer(token) })
   t.equal((await ask(access_token)).statusCode, 200)
   t.match((await ask(id_token)).json(), { status: 401, code: 'token_claims' })
   t.same((await issuer.introspect({ token: id_token }, billing)).body, { active: false })
+
+  t.comment('an access token is no ID token either: with one, a sign-out asks the user')
+  const signOut = (id_token_hint: string) =>
+    visitor.get(`/oauth/logout?${new URLSearchParams({ id_token_hint })}`)
+  t.match((await signOut(access_token)).html, 'Do you want to sign out?')
+  const sign = (changes: object, typ = 'JWT') =>
+    signCompactJws(
+      Buffer.from(JSON.stringify({ ...claimsOf(id_token), ...changes })),
+      typ,
+      issuer.keys.signingKey(),
+    )
+  for (const token of [
+    sign({ client_id: 'spa' }),
+    sign({ auth_time: undefined }),
+    sign({ iss: 'https://auth.example.org' }),
+    sign({}, 'at+jwt'),
+  ]) {
+    t.match((await signOut(await token)).html, 'Do you want to sign out?')
+  }
+  t.match((await signOut(await sign({}))).html, 'You are signed out')
 })
 
 t.test('no secret reaches the log or a metric', async (t) => {
@@ -122,6 +144,9 @@ t.test('userinfo has the claims of the scopes, and requires openid', async (t) =
   const refused = await ask(without.access_token)
   t.equal(refused.statusCode, 403)
   t.match(refused.headers['www-authenticate'], /insufficient_scope.*scope="openid"/)
+  await issuer.accounts.setDisabled(`${sub}`, true, issuer.clock.nowMs())
+  t.equal((await ask(tokens.access_token)).statusCode, 401, 'the account is disabled')
+  await issuer.accounts.setDisabled(`${sub}`, false, issuer.clock.nowMs())
   await issuer.revoke({ token: tokens.access_token ?? '', client_id: 'spa' })
   t.equal((await ask(tokens.access_token)).statusCode, 401)
 })

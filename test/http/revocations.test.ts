@@ -323,4 +323,8 @@ t.test('while the log is unavailable no response claims that nothing is new', as
     iat: Number(read_at) + 10,
     read_at,
   })
+  const stream = await follow(t, issuer)
+  const heartbeat = stream.untilHeartbeat()
+  await issuer.app.close()
+  await t.rejects(heartbeat, { message: 'the stream has ended' })
 })
