@@ -11,7 +11,7 @@ import {
   type SignedMessage,
 } from '../tokens/access-token.ts'
 import { type Algorithm, isAlgorithm } from '../tokens/algorithms.ts'
-import { isJsonObject, isNumericDate, parseStrictJson } from '../tokens/strict-decoding.ts'
+import { isFractionalDate, isJsonObject, parseStrictJson } from '../tokens/strict-decoding.ts'
 import type { VerificationKey } from '../tokens/verification-key.ts'
 import {
   createFixedKeys,
@@ -108,7 +108,7 @@ function checkClaims(
     throw authenticationFailed('its iss or sub is not the client')
   const audience = Array.isArray(aud) && aud.length === 1 ? aud[0] : aud
   if (audience !== issuer) throw authenticationFailed('its aud is not the issuer')
-  if (!isNumericDate(exp) || !isNumericDate(nbf) || !isNumericDate(iat))
+  if (!isFractionalDate(exp) || !isFractionalDate(nbf) || !isFractionalDate(iat))
     throw authenticationFailed('its exp, nbf or iat is not a NumericDate')
   const now = nowSeconds(clock)
   if (now >= exp + clockToleranceSeconds) throw authenticationFailed('it has expired')
@@ -119,7 +119,7 @@ function checkClaims(
   if (typeof jti !== 'string' || jti === '' || jti.length > maxJtiLength) {
     throw authenticationFailed('it has no acceptable jti')
   }
-  return { expiresAtSeconds: exp + clockToleranceSeconds + 1, jti }
+  return { expiresAtSeconds: Math.ceil(exp) + clockToleranceSeconds + 1, jti }
 }
 
 const fetchTimeoutMs = 2_000

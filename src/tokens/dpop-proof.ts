@@ -3,7 +3,12 @@ import type { JsonObject, JsonValue } from '../core/json.ts'
 import { digestText } from '../core/secrets.ts'
 import { isMediaType, parseCompactJws, type SignedMessage } from './access-token.ts'
 import { type Algorithm, algorithms, isAlgorithm } from './algorithms.ts'
-import { decodeBase64url, isJsonObject, isNumericDate, parseStrictJson } from './strict-decoding.ts'
+import {
+  decodeBase64url,
+  isFractionalDate,
+  isJsonObject,
+  parseStrictJson,
+} from './strict-decoding.ts'
 import { importVerificationKey, type VerificationKey } from './verification-key.ts'
 
 /** Size limit of a proof in bytes. An ES256 proof has about 500, an ML-DSA-44 proof 5,500. */
@@ -30,7 +35,7 @@ export interface DpopClaims {
   readonly htm: string
   /** URI of the request. */
   readonly htu: string
-  /** Time of signing, in seconds since 1970. */
+  /** Time of signing, in whole seconds since 1970. */
   readonly iat: number
   /** Id of the proof. */
   readonly jti: string
@@ -99,9 +104,10 @@ function readClaims(payloadBytes: Buffer): DpopClaims {
     isText(htu, maxUriLength) &&
     isText(jti, maxJtiLength) &&
     (ath === null || typeof ath === 'string') &&
-    isNumericDate(iat)
+    isFractionalDate(iat)
   if (!isValid) throw invalidProof('a claim is missing or invalid')
-  return { htm, htu, iat, jti, ath, nonce: typeof nonce === 'string' ? nonce : null }
+  const claimed = { htm, htu, iat: Math.floor(iat), jti, ath }
+  return { ...claimed, nonce: typeof nonce === 'string' ? nonce : null }
 }
 
 function isText(value: JsonValue | undefined, lengthMax: number): value is string {

@@ -45,6 +45,11 @@ export function isNumericDate(value: unknown): value is number {
   return typeof value === 'number' && Number.isSafeInteger(value) && value >= 0
 }
 
+/** Tells whether a value is a NumericDate (RFC 7519 §2), which may have a fraction. */
+export function isFractionalDate(value: unknown): value is number {
+  return typeof value === 'number' && value >= 0 && value <= Number.MAX_SAFE_INTEGER
+}
+
 /** Counts the members of all objects in a value. Infinity, which equals no count, if too deep. */
 function countMembers(value: JsonValue, depth: number): number {
   if (typeof value !== 'object' || value === null) return 0

@@ -40,6 +40,8 @@ t.test('the times of an assertion have limits, with the tolerance', async (t) =>
     { iat: now_s + 5 },
     { nbf: now_s + 5 },
     { iat: undefined },
+    // RFC 7519 §2: a NumericDate may have a fraction.
+    { exp: now_s + 60.25, nbf: now_s - 0.5, iat: now_s + 0.75 },
   ]) {
     await t.resolves(verify({ claims }), JSON.stringify(claims))
   }
@@ -48,8 +50,11 @@ t.test('the times of an assertion have limits, with the tolerance', async (t) =>
     { exp: now_s + 606 },
     { iat: now_s + 6 },
     { nbf: now_s + 6 },
+    { exp: now_s - 5.5 },
+    { iat: now_s + 5.5 },
     { iat: `${now_s}` },
     { nbf: -1 },
+    { exp: 2 ** 53 },
   ]) {
     await t.rejects(verify({ claims }), refused, JSON.stringify(claims))
   }
@@ -72,6 +77,8 @@ t.test('the id of an assertion is remembered until the assertion has expired', a
   const ofAnother = { ...claims, iss: 'other', sub: 'other' }
   await t.resolves(verify({ claims: ofAnother }, 'other'), 'clients may use the same ids')
   await t.rejects(verify({ claims: { jti: '' } }), refused)
+  await verify({ claims: { jti: 'two', exp: now_s + 59.5 } })
+  t.same(new Set(ids.values()), new Set([(now_s + 60 + 5 + 1) * 1000]), 'in whole seconds')
 })
 
 t.test('an assertion names its client by sub', async (t) => {

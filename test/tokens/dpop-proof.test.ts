@@ -101,7 +101,7 @@ const badClaims = [
   ...['', 7, null, [], 'x'.repeat(257)].map((jti) => ({ ...payload, jti })),
   ...['', 7, long].map((htm) => ({ ...payload, htm })),
   ...['', 7, long].map((htu) => ({ ...payload, htu })),
-  ...['1795478400', -1, 1.5, null, 2 ** 53].map((iat) => ({ ...payload, iat })),
+  ...['1795478400', -1, null, 2 ** 53].map((iat) => ({ ...payload, iat })),
   ...[7, [], {}].map((ath) => ({ ...payload, ath })),
 ]
 t.test('refuses missing, huge and invalid claims', async (t) => {
@@ -115,6 +115,8 @@ t.test('refuses missing, huge and invalid claims', async (t) => {
   }
   const jti = 'x'.repeat(256)
   t.equal(parseDpopProof(proof({ payload: { ...payload, jti } })).claims.jti, jti)
+  // RFC 7519 §2: a NumericDate may have a fraction.
+  t.equal(parseDpopProof(proof({ payload: { ...payload, iat: 1.75 } })).claims.iat, 1)
 })
 
 t.test('refuses ambiguous encodings', async (t) => {
