@@ -14,6 +14,7 @@ t.test('client_credentials is a token without a user, a refresh token or a sessi
   t.match(body, { token_type: 'Bearer', expires_in: 300, scope: 'data:read' })
   t.same(Object.keys(body).sort(), ['access_token', 'expires_in', 'scope', 'token_type'])
   t.equal(headers['cache-control'], 'no-store')
+  t.equal(headers.pragma, 'no-cache')
   const claims = claimsOf(body.access_token)
   t.match(claims, {
     iss: issuerUrl,

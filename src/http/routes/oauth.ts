@@ -196,7 +196,8 @@ function requireForms(app: FastifyInstance): void {
     route.httpPart === 'body' ? () => true : compileValidator(route as never),
   )
   app.addHook('onRequest', (request, reply, done) => {
-    reply.header('cache-control', 'no-store')
+    // RFC 6749 §5.1 requires both.
+    reply.headers({ 'cache-control': 'no-store', pragma: 'no-cache' })
     if (request.url.includes('?')) done(malformed('Send the parameters in the body.'))
     else done()
   })
