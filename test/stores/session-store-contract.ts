@@ -162,6 +162,9 @@ export function sessionStoreContract(
     const listed = await store.listBySub('user-0', t0 + 1_000)
     t.equal(listed.length, others.filter(({ sub }) => sub === 'user-0').length)
     t.same(await end(), [], 'there are no more')
+    while (await store.removeExpired(nowMs + 1, 1_000));
+    const afterCleanup = rotation({ sid: old[0]?.sid ?? '', nowMs: nowMs + 1 })
+    t.equal((await store.rotate(afterCleanup)).outcome, 'revoked', 'the row is kept')
   })
 
   withStore('a session that was never created is unknown', async (t, store) => {

@@ -94,7 +94,7 @@ t.test('the list of a user expires with its last session', async (t) => {
   t.equal(await server.ask('ZCARD', 'gp:u:user-1'), 2)
 })
 
-t.test('Redis removes a row a minute after it has expired', async (t) => {
+t.test('Redis removes a row or a one-time value a minute after it has expired', async (t) => {
   const { server, store } = await openWithUser(t)
   const expiry = (sid: string) => server.ask('PEXPIRETIME', `gp:s:${sid}`)
   const one = session({ sid: randomId(), endsAtMs: t0 + 2 * policy.idleMs })
@@ -119,6 +119,13 @@ t.test('Redis removes a row a minute after it has expired', async (t) => {
   )
   t.equal(await server.ask('PEXPIREAT', `gp:s:${old.sid}`, '1'), 1)
   t.equal((await store.rotate(rotation({ sid: old.sid }))).outcome, 'unknown')
+
+  await store.putOneTime('code', 'payload', one.expiresAtMs)
+  await store.claimOnce('proof', one.expiresAtMs)
+  for (const id of ['code', 'proof']) {
+    const expiresAtMs = one.expiresAtMs + expiryMarginMs
+    t.equal(await server.ask('PEXPIRETIME', `gp:o:${id}`), expiresAtMs, id)
+  }
 })
 
 t.test('a user with 1,000 sessions lists and ends them all', async (t) => {
