@@ -183,20 +183,50 @@ t.test('nothing is saved in a folder that other users may write to', async (t) =
   }
 })
 
+/** The session that is saved in a folder, without a command. */
+function sessionIn(folder: string) {
+  const client = new IssuerClient(issuer)
+  const file = new SessionFile({ env: { XDG_STATE_HOME: join(folder, '..') } }, issuer)
+  return { client, session: new SavedSession({ issuer, client, file, clock: systemClock }) }
+}
+
 t.test('while a store of the issuer is unavailable, a valid token is still given', async (t) => {
   const { login, folder, state, change, expire } = openTerminal(t, issuer)
   await login()
-  const client = new IssuerClient(issuer)
+  const { client, session } = sessionIn(folder)
   client.refresh = async () => {
     throw new GatepassError('store_unavailable')
   }
-  const file = new SessionFile({ env: { XDG_STATE_HOME: join(folder, '..') } }, issuer)
-  const session = new SavedSession({ issuer, client, file, clock: systemClock })
   change({ obtained_at_ms: Date.now() - 100_000, expires_at_ms: Date.now() + 10_000 })
   t.equal(await session.accessToken(), state().access_token, 'a token that is good still serves')
   expire()
   await t.rejects(session.accessToken(), { code: 'store_unavailable' })
+  change({ obtained_at_ms: Date.now() + 60_000, expires_at_ms: Date.now() + 300_000 })
+  await t.rejects(session.accessToken(), { code: 'store_unavailable' }, 'the clock was set back')
   t.ok(state().refresh_token)
+})
+
+t.test('a session that cannot be saved is ended, and an ended one is forgotten', async (t) => {
+  const { folder, path } = openTerminal(t, issuer)
+  const { client, session } = sessionIn(folder)
+  const ended: string[] = []
+  client.logout = async (token) => {
+    ended.push(token)
+    throw new GatepassError('refresh_token_expired')
+  }
+  const tokens = { access_token: 'a', expires_in: 300, scope: '', session_id: 's' }
+  mkdirSync(folder, { recursive: true })
+  chmodSync(folder, 0o777)
+  const saved = session.save('ada', { ...tokens, refresh_token: 'gpr_1' })
+  await t.rejects(saved, { code: 'config_invalid' })
+  t.same(ended, ['gpr_1'])
+  chmodSync(folder, 0o700)
+  for (const refresh_token of ['gpr_2', 'gpr_3'])
+    await session.save('ada', { ...tokens, refresh_token })
+  t.same(ended, ['gpr_1', 'gpr_2'], 'the session before ends')
+  await session.logout()
+  t.same(ended, ['gpr_1', 'gpr_2', 'gpr_3'])
+  t.notOk(existsSync(path))
 })
 
 // The issuer is not there for what comes behind.
