@@ -174,6 +174,8 @@ t.test('a wrong description of the resource prevents the start', async (t) => {
     { resource, scope: 'a' },
     { resource, scopes: ['a b'] },
     { resource, scopes: 'a' },
+    { resource, scopes: [] },
+    { resource, scopes: [1] },
     { resource, scopes: ['"'] },
     { resource, authorizationServers: [] },
     { resource, authorizationServers: ['a'] },

@@ -65,6 +65,19 @@ t.test('Express: a trusted proxy describes the address', async (t) => {
   }
 })
 
+t.test('without Express, the address has the scheme of the connection', async (t) => {
+  for (const encrypted of [true, undefined]) {
+    const guard = requireToken(makeVerifier(t))
+    const headers = { host: 'api.test', ...(await headersFor('/orders')) }
+    const request = { method: 'GET', url: '/orders', headers, socket: { encrypted } }
+    const answer = await new Promise((resolve) => {
+      const response = { setHeader: () => {}, end: () => resolve('refused') }
+      guard(request as never, response as never, () => resolve('accepted'))
+    })
+    t.equal(answer, encrypted ? 'accepted' : 'refused')
+  }
+})
+
 t.test('a request target may have the absolute form', async (t) => {
   const verifier = makeVerifier(t)
   const app = express()
