@@ -42,6 +42,33 @@ t.test('an error of the token endpoint gets the code of the issuer', async (t) =
   t.equal(response.headers.get('retry-after'), '7')
 })
 
+t.test('an ID token is of this issuer, for this client and this request', async (t) => {
+  const claims = { iss: issuer, aud: 'shop', nonce: 'n', name: '~~~???' }
+  const tokenOf = (changes: object) =>
+    `h.${Buffer.from(JSON.stringify({ ...claims, ...changes })).toString('base64url')}.s`
+  const errorOf = (id_token?: string) => {
+    const fetch = async () => Response.json({ ...token, id_token })
+    const calls = new RedirectCalls(issuer, 'shop', { ...browser, fetch }, null)
+    calls.redemption = { redirectUri: '', code: 'c', codeVerifier: 'v', nonce: 'n' }
+    return calls.post('/login', {}).catch((error: unknown) => error)
+  }
+  t.match(tokenOf({}), /[-_].*\.s$/)
+  // The token is good, but Node has no IndexedDB to store the session.
+  t.match(await errorOf(tokenOf({})), { name: 'TypeError' })
+  for (const wrong of [
+    tokenOf({ iss: 'https://evil.example' }),
+    tokenOf({ aud: 'other' }),
+    tokenOf({ aud: ['shop', 'other'] }),
+    tokenOf({ nonce: 'of another request' }),
+    tokenOf({ nonce: undefined }),
+    'h.e30',
+    'h',
+    undefined,
+  ]) {
+    t.match(await errorOf(wrong), { code: 'authorization_failed' }, wrong)
+  }
+})
+
 t.test('a session that the browser cannot store is ended', async (t) => {
   const seen: string[] = []
   const fetch = async (request: Request) => {

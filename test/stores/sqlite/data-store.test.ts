@@ -18,6 +18,8 @@ t.test('data expires, and a write or a touch postpones that', async (t) => {
   await store.touch(one.owner, t0 + 50, t0)
   t.same(await store.read(one.owner, 'all', t0 + 99), fieldsOf(one))
   t.same(await store.read(one.owner, 'all', t0 + 100), new Map())
+  const late = { owner: one.owner, field: one.field, nowMs: t0 + 100 }
+  t.equal(await store.remove(late), 'absent')
   await store.touch(one.owner, t0 + 200, t0 + 100)
   t.same(await store.read(one.owner, 'all', t0 + 100), new Map(), 'too late')
 
@@ -28,13 +30,16 @@ t.test('data expires, and a write or a touch postpones that', async (t) => {
   t.same(await store.read(one.owner, 'all', t0 + 299), fieldsOf(next))
 })
 
-t.test('expired data is removed in small batches', async (t) => {
+t.test('expired data is removed in small batches, and data of ended owners at once', async (t) => {
   const file = path()
   const store = new SqliteDataStore(file)
   const kept = write({ owner: newOwner(), expiresAtMs: t0 + 1000 })
   await store.write(kept)
   for (let n = 0; n < 10; n++) await store.write(write({ owner: newOwner(), expiresAtMs: t0 + 1 }))
   await store.end(newOwner(), t0 + 1, t0)
+  const ended = write({ owner: newOwner() })
+  await store.write(ended)
+  await store.end(ended.owner, t0 + 1000, t0)
   let batches = 1
   while (await store.removeExpired(t0 + 10, 4)) batches += 1
   t.equal(batches, 4)
@@ -44,5 +49,5 @@ t.test('expired data is removed in small batches', async (t) => {
   const db = new DatabaseSync(file)
   t.teardown(() => db.close())
   t.equal(db.prepare('SELECT count(*) AS n FROM data_fields').get()?.n, 1)
-  t.equal(db.prepare('SELECT count(*) AS n FROM data_owners').get()?.n, 1)
+  t.equal(db.prepare('SELECT count(*) AS n FROM data_owners').get()?.n, 2)
 })
