@@ -65,7 +65,7 @@ t.test('an ID token is of this issuer, for this client and this request', async 
     'h',
     undefined,
   ]) {
-    t.match(await errorOf(wrong), { code: 'authorization_failed' }, wrong)
+    t.match(await errorOf(wrong), { code: 'authorization_failed' }, `${wrong}`)
   }
 })
 
