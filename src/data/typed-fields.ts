@@ -52,8 +52,9 @@ export class TypedFields<S extends FieldSchemas> {
 
   /**
    * Reads a field.
-   * @throws `token_missing`; `data_value_unexpected` if the schema rejects the stored value and has no
-   *   `catch`; `store_unavailable`
+   * @throws `token_missing`; `token_claims` for the data of a session if the token has no `sid`;
+   *   `data_value_unexpected` if the schema rejects the stored value and has no `catch`;
+   *   `store_unavailable`
    */
   async get<N extends Name<S>>(field: N): Promise<Stored<S[N]>> {
     const schema = this.#schemaOf(field)
@@ -76,8 +77,8 @@ export class TypedFields<S extends FieldSchemas> {
   /**
    * Overwrites a field. To change a value, use `update`.
    *
-   * @throws `token_missing`, `token_revoked` once the session has ended, `data_value_invalid`,
-   *   `data_value_too_large`, `data_fields_exceeded`, `store_unavailable`
+   * @throws `token_missing`, `token_claims` as `get`, `token_revoked` once the session has ended,
+   *   `data_value_invalid`, `data_value_too_large`, `data_fields_exceeded`, `store_unavailable`
    */
   async set<N extends Name<S>>(field: N, value: core.output<S[N]>): Promise<void> {
     const encoded = encode(field, this.#schemaOf(field), value)

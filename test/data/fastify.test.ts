@@ -7,7 +7,7 @@ import type { AccessTokenClaims } from '../../src/tokens/access-token.ts'
 import { gatepassAuth } from '../../src/verifier/fastify.ts'
 import { createVerifier } from '../../src/verifier/verifier.ts'
 import { dataSecret, newDataStore, startVerifier } from '../support/data.ts'
-import { audience, claimsWith, issuer } from '../support/tokens.ts'
+import { audience, claimsWith, issuer, mint } from '../support/tokens.ts'
 import { bearer, fields, key, start, type Work } from './app.ts'
 
 const claims = claimsWith() as unknown as AccessTokenClaims
@@ -230,6 +230,9 @@ t.test('a token that session data refuses gets a challenge', async (t) => {
   t.match(ended.json(), { statusCode: 401, code: 'token_revoked' })
   const challenge = 'Bearer error="invalid_token", error_description="token_revoked"'
   t.equal(ended.headers['www-authenticate'], challenge)
+  const service = mint(key, { payload: claimsWith({ sid: undefined }) })
+  const ofNoSession = await run(set, { headers: { authorization: `Bearer ${service}` } })
+  t.match(ofNoSession.json(), { statusCode: 401, code: 'token_claims' })
   const missing = await run(set, { url: '/open', headers: {} })
   t.match(missing.json(), { statusCode: 401, code: 'token_missing' })
   t.equal(missing.headers['www-authenticate'], 'Bearer')
