@@ -169,7 +169,8 @@ export class PublishedKeys {
   /** @param isPlanned whether the next fetch happens without a token that asks for it */
   status(isPlanned: boolean): Omit<KeySourceStatus, 'fileError'> {
     const { nowMs, loaded } = this
-    const untilRefreshMs = Math.max(0, this.#schedule.nextMs - nowMs)
+    const isDue = this.isRefreshDue(nowMs)
+    const untilRefreshMs = isDue ? 0 : Math.max(0, this.#schedule.nextMs - nowMs)
     return {
       count: this.#usableSet(nowMs)?.keys.length ?? 0,
       source: loaded?.source ?? null,
