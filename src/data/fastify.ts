@@ -186,25 +186,25 @@ class CallerData implements RequestData {
   }
 
   get session() {
-    const { schemas, shared } = this.#source
-    return new TypedFields(schemas.session, this.#opener('session'), shared)
+    return this.#fields('session')
   }
 
   get user() {
-    const { schemas, shared } = this.#source
-    return new TypedFields(schemas.user, this.#opener('user'), shared)
+    return this.#fields('user')
   }
 
   static isMadeOf(data: object, fields: DataSchemas): boolean {
     return data instanceof CallerData && data.#source.given === fields
   }
 
-  #opener(scope: DataScope) {
-    return () => {
+  #fields<S extends DataScope>(scope: S) {
+    const { data, schemas, shared } = this.#source
+    const open = () => {
       const { auth } = this.#request
       if (auth === null) throw new GatepassError('token_missing')
-      return this.#source.data.fieldsOf(scope, auth)
+      return data.fieldsOf(scope, auth)
     }
+    return new TypedFields(schemas[scope], open, shared)
   }
 }
 
