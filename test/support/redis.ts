@@ -39,7 +39,7 @@ export async function startRedis(t: Test, server: ServerOptions = {}): Promise<R
   const port = server.port ?? (await freePort())
   const args = [
     ...['--save', '', '--appendonly', 'no', '--repl-diskless-sync-delay', '0'],
-    ...accessOptions(port, server).flatMap(([name, value]) => [`--${name}`, value]),
+    ...Object.entries(accessOptions(port, server)).flatMap(([name, value]) => [`--${name}`, value]),
     ...(server.options ?? []),
   ]
   return start(t, 'redis-server', args, /Ready to accept connections/, port, server)
@@ -66,24 +66,21 @@ async function start(
 }
 
 /** Lines of redis.conf or of sentinel.conf. */
-function accessOptions(port: number, { tls, password }: RedisAccess): [string, string][] {
-  return [
-    ['bind', '127.0.0.1'],
-    ['port', tls === undefined ? String(port) : '0'],
-    ...(password === undefined
-      ? []
-      : [pair('requirepass', password), pair('masterauth', password)]),
-    ...(tls === undefined
-      ? []
-      : [
-          ...[pair('tls-port', String(port)), pair('tls-auth-clients', 'no')],
-          ...[pair('tls-replication', 'yes'), pair('tls-ca-cert-file', tls.ca)],
-          ...[pair('tls-cert-file', tls.cert), pair('tls-key-file', tls.key)],
-        ]),
-  ]
+function accessOptions(port: number, { tls, password }: RedisAccess) {
+  return {
+    bind: '127.0.0.1',
+    port: tls === undefined ? String(port) : '0',
+    ...(password !== undefined && { requirepass: password, masterauth: password }),
+    ...(tls && {
+      'tls-port': String(port),
+      'tls-auth-clients': 'no',
+      'tls-replication': 'yes',
+      'tls-ca-cert-file': tls.ca,
+      'tls-cert-file': tls.cert,
+      'tls-key-file': tls.key,
+    }),
+  }
 }
-
-const pair = (name: string, value: string): [string, string] => [name, value]
 
 function urlOf(kind: string, hosts: readonly string[], access: RedisAccess, path = ''): string {
   const { tls, password } = access
@@ -242,8 +239,9 @@ async function startSentinel(
 ): Promise<RedisServer> {
   const port = await freePort()
   const file = join(outsideFolder(t), 'sentinel.conf')
+  const { masterauth: _, ...options } = accessOptions(port, access)
   const lines = [
-    ...accessOptions(port, access).filter(([name]) => name !== 'masterauth'),
+    ...Object.entries(options),
     ['sentinel monitor', `main 127.0.0.1 ${primary.port} 2`],
     // Longer than a healthy server is silent on a loaded machine.
     ['sentinel down-after-milliseconds', 'main 2000'],
