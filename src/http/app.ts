@@ -107,8 +107,9 @@ export function createApp(options: AppOptions): FastifyInstance {
   app.addHook('onRequest', ({ raw }, reply, done) => {
     if (closeIfFlooding(raw, reply.raw)) return void reply.hijack()
     reply.header('x-content-type-options', 'nosniff')
-    // Fastify would wait for the end of this empty body, which has passed.
-    if (raw.readableEnded) raw.headers['content-type'] = undefined
+    // An empty body has no type. Fastify would wait for an end that has passed, or refuse the type.
+    const isEmpty = raw.readableEnded || raw.headers['content-length'] === '0'
+    if (isEmpty) raw.headers['content-type'] = undefined
     if (hasValidHost(raw)) return done()
     const detail = 'A request needs the header Host once.'
     done(new GatepassError('request_malformed', { detail }))

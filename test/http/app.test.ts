@@ -95,9 +95,11 @@ t.test('an empty body of any type is no body', async (t) => {
     .map(([name, value]) => `${name}=${value}`)
     .join('; ')
   for (const type of ['application/json', 'text/plain', 'x']) {
-    const head = `POST /refresh HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Type: ${type}\r\n`
-    const received = await sendRaw(issuer, `${head}Cookie: ${cookie}\r\n\r\n`)
-    t.match(received, /^HTTP\/1\.1 200 /, `${type}, and no length`)
+    for (const length of ['', 'Content-Length: 0\r\n']) {
+      const head = `POST /refresh HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Type: ${type}\r\n`
+      const received = await sendRaw(issuer, `${head}${length}Cookie: ${cookie}\r\n\r\n`)
+      t.match(received, /^HTTP\/1\.1 200 /, `${type}, and ${length || 'no length'}`)
+    }
   }
   const headers = { 'content-type': 'text/plain' }
   const unknown = await issuer.call({ method: 'POST', url: '/nowhere', headers, body: 'x' })
