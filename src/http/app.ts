@@ -111,7 +111,7 @@ export function createApp(options: AppOptions): FastifyInstance {
     const isEmpty = raw.readableEnded || raw.headers['content-length'] === '0'
     if (isEmpty) raw.headers['content-type'] = undefined
     if (hasValidHost(raw)) return done()
-    const detail = 'A request needs the header Host once.'
+    const detail = 'A request needs one valid header Host.'
     done(new GatepassError('request_malformed', { detail }))
   })
   return app
@@ -135,11 +135,13 @@ function closeIfFlooding({ socket }: IncomingMessage, response: ServerResponse):
   return socket.destroyed
 }
 
+/** Characters that no host and port have (RFC 3986 §3.2), and the comma by which Node joins two headers. */
+const outsideHost = /[\s,/?#@\\]/
+
 /** RFC 9112 §3.2. A health check may lack the header, and Node's own response says nothing. */
 function hasValidHost({ headers: { host }, httpVersion }: IncomingMessage): boolean {
   if (host === undefined) return httpVersion !== '1.1'
-  // Node joins repeated headers.
-  return !host.includes(',')
+  return !outsideHost.test(host)
 }
 
 /**
