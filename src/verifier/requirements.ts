@@ -1,4 +1,5 @@
 import { GatepassError } from '../core/errors.ts'
+import { synchronous } from '../core/promise.ts'
 import { type AccessTokenClaims, hasScopes } from '../tokens/access-token.ts'
 import type { DpopProof } from '../tokens/dpop-proof.ts'
 import { checkAudience } from './claims.ts'
@@ -66,7 +67,10 @@ export function checkRequirements(
   const { failClosed, audience, scope } = requirements
   const maxStaleness = maxStalenessOf(failClosed, revocations)
   if (maxStaleness !== Number.POSITIVE_INFINITY) {
-    const staleness = revocations?.stalenessSeconds?.() ?? Number.POSITIVE_INFINITY
+    const staleness = synchronous(
+      revocations?.stalenessSeconds?.() ?? Number.POSITIVE_INFINITY,
+      'stalenessSeconds returned a promise. It must answer from memory.',
+    )
     if (!(staleness <= maxStaleness)) throw new GatepassError('revocations_stale')
   }
   if (audience !== undefined) checkAudience(claims, [audience].flat())

@@ -157,6 +157,12 @@ t.test('an asynchronous list of revocations revokes nothing and ends no process'
     const verifier = createVerifier({ ...options, revocations: { isRevoked } })
     t.equal(codeOf(verifier, token), 'internal_error')
     await t.rejects(verifier.verify(token), { cause: { message: /returned a promise/ } })
+    const stalenessSeconds = answer as unknown as () => number
+    const closed = createVerifier({
+      ...options,
+      revocations: { isRevoked: () => false, stalenessSeconds },
+    })
+    await t.rejects(closed.verify(token, { failClosed: true }), { code: 'internal_error' })
   }
   // The rejection is reported after this turn of the event loop, and would fail the test.
   await new Promise((resolve) => setImmediate(resolve))
