@@ -143,5 +143,5 @@ export function jwkThumbprint(jwk: JsonObject, alg: Algorithm): string | null {
 
 /** Tells whether a value has the form of a thumbprint. */
 export function isThumbprint(value: unknown): value is string {
-  return typeof value === 'string' && decodeBase64url(value)?.length === thumbprintBytes
+  return decodeBase64url(value)?.length === thumbprintBytes
 }

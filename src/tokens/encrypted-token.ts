@@ -135,8 +135,7 @@ function isJwtType(cty: unknown): boolean {
 
 /** Decodes `apu` or `apv` (RFC 7518 §4.6.1.2): empty if missing, null if malformed. */
 function readParty(value: unknown): Buffer | null {
-  if (value === undefined) return noBytes
-  return typeof value === 'string' ? decodeBase64url(value) : null
+  return value === undefined ? noBytes : decodeBase64url(value)
 }
 
 /**

@@ -126,7 +126,7 @@ function isPair(publicKey: KeyObject, privateKey: KeyObject, crv: EncryptionCurv
 }
 
 function isCoordinate(value: unknown): value is string {
-  return typeof value === 'string' && decodeBase64url(value)?.length === coordinateBytes
+  return decodeBase64url(value)?.length === coordinateBytes
 }
 
 function isCurve(value: unknown): value is EncryptionCurve {

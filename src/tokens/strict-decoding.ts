@@ -96,9 +96,10 @@ function isEscaped(text: string, at: number): boolean {
 /**
  * Decodes canonical base64url (RFC 4648 §5): no padding, no white space, unused bits zero.
  *
- * @returns null for any other text, so that no two texts decode to the same bytes
+ * @returns null for any other value, so that no two texts decode to the same bytes
  */
-export function decodeBase64url(text: string): Buffer | null {
+export function decodeBase64url(text: unknown): Buffer | null {
+  if (typeof text !== 'string') return null
   const bytes = Buffer.from(text, 'base64url')
   return bytes.toString('base64url') === text ? bytes : null
 }

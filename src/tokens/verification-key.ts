@@ -99,8 +99,7 @@ function findPurposeProblem(jwk: JsonObject, alg: Algorithm): string | null {
 function readPublicMembers(jwk: JsonObject, alg: Algorithm): Map<string, Buffer> | null {
   const members = new Map<string, Buffer>()
   for (const name of publicMembers[algorithms[alg].kty]) {
-    const text = jwk[name]
-    const bytes = typeof text === 'string' ? decodeBase64url(text) : null
+    const bytes = decodeBase64url(jwk[name])
     if (bytes === null || bytes.length === 0) return null
     members.set(name, bytes)
   }
