@@ -102,6 +102,7 @@ export function answerBrokenRequest(thrown: Error, socket: Socket): void {
   const body = JSON.stringify(toProblem(refused))
   socket.end(
     `HTTP/1.1 ${refused.status} \r\nContent-Type: ${problemType}\r\n` +
-      `Content-Length: ${Buffer.byteLength(body)}\r\nConnection: close\r\n\r\n${body}`,
+      `Content-Length: ${Buffer.byteLength(body)}\r\nDate: ${new Date().toUTCString()}\r\n` +
+      `Connection: close\r\n\r\n${body}`,
   )
 }

@@ -158,6 +158,7 @@ t.test('a request that is not HTTP gets a problem document', async (t) => {
   const answer = await sendRaw(issuer, 'NONSENSE\r\n\r\n')
   t.match(answer, /^HTTP\/1\.1 400 /)
   t.match(answer, /"code":"request_malformed"/)
+  t.match(answer, /\r\nDate: \w{3}, \d\d \w{3} \d{4} [\d:]{8} GMT\r\n/)
 })
 
 t.test('a request of HTTP/1.1 without one valid Host gets a problem document', async (t) => {
