@@ -345,7 +345,7 @@ t.test('a settings file that is not JSON, or has an unknown name, is refused', a
   const cwd = createTestFolder(t, { 'gatepass.json': '{"port": 1,' })
   t.match(problems({ cwd }), [/is not a JSON object of settings \(line 1 column 12\)$/])
   writeFileSync(join(cwd, 'gatepass.json'), '{"grace": 1, "graces": 2, "colour": "red"}')
-  t.match(problems({ cwd }), [
+  t.same(problems({ cwd }), [
     'grace is not a setting; did you mean grace_s?',
     'graces is not a setting; did you mean grace_s?',
     'colour is not a setting',

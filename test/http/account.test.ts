@@ -25,6 +25,7 @@ t.test('GET /sessions lists the devices and marks the current one', async (t) =>
     { session_id: laptop.session_id, client_id: 'web', current: true },
     { session_id: phone.session_id, user_agent: /^Phone/, current: false },
   ])
+  t.equal(sessions.length, 2)
   t.equal(sessions[1].user_agent.length, 256)
   t.ok(Date.parse(sessions[0].created_at) > Date.parse(sessions[1].created_at))
 })

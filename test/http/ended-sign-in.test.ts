@@ -117,10 +117,9 @@ t.test('a sign-out everywhere that fails after sessions have ended is audited', 
     }
   }
   t.equal((await signOutEverywhere()).statusCode, 503)
-  t.match(
-    issuer.audit().filter(({ event }) => event === 'logout.all'),
-    [{ sub, count: 2 }],
-  )
+  const audited = issuer.audit().filter(({ event }) => event === 'logout.all')
+  t.match(audited, [{ sub, count: 2 }])
+  t.equal(audited.length, 1)
 })
 
 t.test(

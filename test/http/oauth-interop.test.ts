@@ -290,5 +290,7 @@ t.test('@fastify/oauth2', async (t) => {
   const refreshed = await plugin().getNewAccessTokenUsingRefreshToken(token)
   t.equal(refreshed.token.session_id, token.session_id)
   await plugin().revokeToken(refreshed.token, 'refresh_token')
-  await t.rejects(plugin().getNewAccessTokenUsingRefreshToken(refreshed.token))
+  const refused = plugin().getNewAccessTokenUsingRefreshToken(refreshed.token)
+  const { data } = await refused.catch((error) => error)
+  t.match(data?.payload, { error: 'invalid_grant' })
 })

@@ -1,4 +1,5 @@
 import t from 'tap'
+import { GatepassError } from '../../src/core/errors.ts'
 import type { Client } from '../../src/issuer/clients.ts'
 import { createVerifier } from '../../src/verifier/verifier.ts'
 import { makeProof, makeProofKey } from '../support/dpop.ts'
@@ -291,15 +292,25 @@ t.test('malformed requests are refused in the form of RFC 6749', async (t) => {
 
   t.comment('the details of an internal error are for the log only')
   const { refresh_token } = await signIn()
-  accounts.findBySub = () => Promise.reject(new Error('the innards: table accounts'))
-  const failed = await token({ grant_type: 'refresh_token', client_id: 'web', refresh_token })
-  t.same(
-    { status: failed.status, body: failed.body },
-    {
-      status: 500,
-      body: { error: 'server_error', error_description: 'An internal error occurred.' },
-    },
-  )
+  const detail = 'the innards: table accounts'
+  for (const [error, answer] of [
+    [
+      new Error(detail),
+      { error: 'server_error', error_description: 'An internal error occurred.' },
+    ],
+    [
+      new GatepassError('store_unavailable', { detail }),
+      {
+        error: 'temporarily_unavailable',
+        error_description: 'A store is not responding. Try again.',
+      },
+    ],
+  ] as const) {
+    accounts.findBySub = () => Promise.reject(error)
+    const failed = await token({ grant_type: 'refresh_token', client_id: 'web', refresh_token })
+    t.same(failed.body, answer)
+    t.equal(failed.status, answer.error === 'server_error' ? 500 : 503)
+  }
 })
 
 t.test('tokens may have typ JWT; a verifier accepts them only if configured to', async (t) => {
