@@ -291,6 +291,6 @@ t.test('@fastify/oauth2', async (t) => {
   t.equal(refreshed.token.session_id, token.session_id)
   await plugin().revokeToken(refreshed.token, 'refresh_token')
   const refused = plugin().getNewAccessTokenUsingRefreshToken(refreshed.token)
-  const { data } = await refused.catch((error) => error)
+  const { data } = await refused.catch((error: { data?: { payload?: unknown } }) => error)
   t.match(data?.payload, { error: 'invalid_grant' })
 })
