@@ -86,6 +86,15 @@ t.test('outages open the circuit breaker, and its probe closes it', async (t) =>
   t.equal(await store.findByLoginName('bob'), null)
 })
 
+t.test('a silent user base opens the circuit breaker', async (t) => {
+  const userBase = await TestUserBase.start(t, () => {})
+  const store = openStore(t, userBase.url, { timeoutMs: 50 })
+  await Promise.all(Array.from({ length: 5 }, () => t.rejects(store.ping(), unavailable)))
+  const isBlocked = () =>
+    store.ping().catch(({ message }: Error) => message.includes('is not responding; calls are'))
+  await until('calls are blocked', async () => (await isBlocked()) === true)
+})
+
 t.test('a login name that fails at the user base does not block others', async (t) => {
   const userBase = await TestUserBase.start(t, (request, response) => {
     const answer = request.body.includes('odd') ? signed({}, { status: 500 }) : signed(none)
@@ -133,21 +142,26 @@ t.test('a queued call waits no longer than its deadline', async (t) => {
 })
 
 t.test('close() waits for calls in progress', async (t) => {
-  const { promise: arrived, resolve } = Promise.withResolvers<() => void>()
-  const userBase = await TestUserBase.start(t, (request, response) => {
-    resolve(() => signed(none)(request, response))
-  })
+  const userBase = await TestUserBase.start(t, signed(none))
   const store = openStore(t, userBase.url)
-  const call = store.findByLoginName('ada')
-  const release = await arrived
+  t.equal(await store.findByLoginName('eve'), null)
+  const releases: (() => void)[] = []
+  userBase.answer = (request, response) => {
+    releases.push(() => signed(none)(request, response))
+  }
+  const calls = ['ada', 'bob'].map((name) => store.findByLoginName(name))
+  await until('both calls have arrived', () => releases.length === 2)
   let isClosed = false
   const closed = store.close().then(() => {
     isClosed = true
   })
   await t.rejects(store.ping(), { ...unavailable, message: /closed/ })
   t.notOk(isClosed)
-  release()
-  t.equal(await call, null)
+  releases[0]?.()
+  t.equal(await Promise.race(calls), null)
+  t.notOk(isClosed, 'a call is still in progress')
+  releases[1]?.()
+  t.same(await Promise.all(calls), [null, null])
   await closed
 })
 
