@@ -1,7 +1,8 @@
 import t from 'tap'
 import { isGatepassError } from '../../src/core/errors.ts'
 import { createVerifier, type VerifierOptions } from '../../src/verifier/index.ts'
-import { options } from './harness.ts'
+import { claimsWith, mint, now_s } from '../support/tokens.ts'
+import { keyOf, options } from './harness.ts'
 
 /** The pointers of the problems in the error for these options. */
 function problemsOf(given: unknown): string[] {
@@ -38,6 +39,22 @@ t.test('accepts the options of the documentation', async (t) => {
     { ...options, clockToleranceSeconds: undefined, jwksUri: undefined },
   ]
   for (const given of good) t.same(problemsOf(given), [])
+})
+
+t.test('the clock tolerance and the size of the cache have an effect', async (t) => {
+  const tokenUntil = (exp: number) =>
+    mint(keyOf('ES256'), { payload: claimsWith({ iat: exp - 300, exp }) })
+  const usual = createVerifier(options)
+  const strict = createVerifier({ ...options, clockToleranceSeconds: 0, cache: false })
+  const cache = { maxBytes: 2_000_000 }
+  const tolerant = createVerifier({ ...options, clockToleranceSeconds: 30, cache })
+  const [justNow, before] = [tokenUntil(now_s - 1), tokenUntil(now_s - 20)]
+  await t.rejects(strict.verify(justNow), { code: 'token_expired' })
+  t.match(await usual.verify(justNow), { sub: 'user-1' })
+  await t.rejects(usual.verify(before), { code: 'token_expired' })
+  t.match(await tolerant.verify(before), { sub: 'user-1' })
+  t.equal(strict.status().cache, null)
+  t.match(tolerant.status().cache, cache)
 })
 
 function createVerifierKeys() {

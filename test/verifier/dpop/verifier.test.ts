@@ -116,6 +116,15 @@ t.test('a token with an unknown confirmation is not a bearer token', async (t) =
   }
 })
 
+t.test('the largest age of a proof is an option', async (t) => {
+  const jwks = { keys: [signingKey.publicJwk] }
+  const common = { issuer, audience, jwks, clock: new FakeClock(now_s * 1000) }
+  const old = await presented(bound, { iat: now_s - 40 })
+  const strict = createVerifier({ ...common, maxDpopProofAgeSeconds: 30 })
+  await t.rejects(strict.verify(bound, old), { code: 'dpop_proof_invalid' })
+  t.match(await createVerifier(common).verify(bound, old), { sub: 'user-1' })
+})
+
 t.test('the options have limits', async (t) => {
   for (const options of [
     { maxDpopProofAgeSeconds: 4 },
