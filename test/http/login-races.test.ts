@@ -1,4 +1,5 @@
 import t, { type Test } from 'tap'
+import { GatepassError } from '../../src/core/errors.ts'
 import type { Account, Session } from '../../src/stores/ports.ts'
 import { SqliteAccountStore } from '../../src/stores/sqlite/account-store.ts'
 import { SqliteSessionStore } from '../../src/stores/sqlite/session-store.ts'
@@ -54,6 +55,19 @@ t.test('two logins replace a weak hash at the same time, and both succeed', asyn
   t.equal((await issuer.login({ password: 'U*U' })).statusCode, 200)
   t.match((await accounts.findBySub(sub))?.passwordHash, /^\$argon2id\$/)
   t.equal((await live()).length, 2)
+
+  t.comment('a stronger hash that cannot be stored fails no login')
+  await accounts.setPasswordHash(sub, bcrypt, 0)
+  const { setPasswordHash } = accounts
+  accounts.setPasswordHash = () => Promise.reject(new GatepassError('store_unavailable'))
+  t.equal((await issuer.login({ password: 'U*U' })).statusCode, 200)
+  accounts.setPasswordHash = setPasswordHash
+  t.equal((await accounts.findBySub(sub))?.passwordHash, bcrypt)
+
+  t.comment('the stronger hash of the old password replaces no password that is set meanwhile')
+  accounts.afterFind = () => issuer.users.setPassword('ada', 'another password')
+  t.equal((await issuer.login({ password: 'U*U' })).statusCode, 401)
+  t.equal((await issuer.login({ password: 'another password' })).statusCode, 200)
 })
 
 type SetUp = Awaited<ReturnType<typeof setUp>>
