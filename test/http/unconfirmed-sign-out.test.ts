@@ -25,10 +25,11 @@ async function start(t: Test, silent: 'log' | 'session') {
   const [primary, replica] = [nodes[silentIn], nodes[silentIn + 3]] as [RedisServer, RedisServer]
   return {
     ...issuer,
-    /** A new user with a session on another server than the log. */
-    async signInAs(username: string): Promise<Tokens> {
-      await issuer.users.add({ loginName: username, password, attributes: {} })
-      for (;;) {
+    /** A new user with one session, which is on another server than the log. */
+    async signInAs(name: string): Promise<Tokens> {
+      for (let n = 0; ; n++) {
+        const username = `${name} ${n}`
+        await issuer.users.add({ loginName: username, password, attributes: {} })
         // A login may fail on a loaded machine.
         const tokens = await issuer.signIn({ username })
         const { session_id: sid } = tokens
