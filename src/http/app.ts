@@ -107,7 +107,7 @@ export function createApp(options: AppOptions): FastifyInstance {
   app.addHook('onRequest', ({ raw }, reply, done) => {
     if (closeIfFlooding(raw, reply.raw)) return void reply.hijack()
     reply.header('x-content-type-options', 'nosniff')
-    // An empty body has no type. Fastify would wait for an end that has passed, or refuse the type.
+    // Many clients send a type without a body. Fastify would wait for an end that has passed, or refuse it.
     const isEmpty = raw.readableEnded || raw.headers['content-length'] === '0'
     if (isEmpty) raw.headers['content-type'] = undefined
     if (hasValidHost(raw)) return done()
@@ -158,8 +158,8 @@ export const compileValidator: FastifySchemaCompiler<z.core.$ZodType> = (route) 
 }
 
 /**
- * Parses JSON. An empty body is undefined, because many clients send a content type without one. Bytes
- * that are not UTF-8 are refused (RFC 8259 §8.1): decoding would replace them.
+ * Parses JSON. A chunked body that ends empty is undefined. Bytes that are not UTF-8 are refused (RFC 8259
+ * §8.1): decoding would replace them.
  */
 function parseJson(app: FastifyInstance) {
   const parse = app.getDefaultJsonParser('error', 'error')
@@ -171,7 +171,7 @@ function parseJson(app: FastifyInstance) {
   }
 }
 
-/** Refuses a body of another type. An empty one counts as no body, whatever its type. */
+/** Refuses a body of another type. A chunked body that ends empty counts as no body. */
 function refuseBody(request: FastifyRequest, payload: IncomingMessage): Promise<undefined> {
   return new Promise((resolve, reject) => {
     if (request.is404) return resolve(undefined)
