@@ -179,8 +179,8 @@ Gatepass reads settings from three sources. A later source overrides an earlier 
 
 Rules of the sources:
 
-- An empty variable counts as unset. So does \`tcp://10.0.0.1:4000\`, which Kubernetes sets for a service named
-  gatepass.
+- An empty variable counts as unset. So does a port such as \`tcp://10.0.0.1:4000\`, which Kubernetes sets for a
+  service named gatepass.
 - Setting both a variable and its \`_FILE\` is an error.
 - Files are UTF-8; a byte order mark is ignored. So is white space at the end of a \`_FILE\`. An empty file is an error.
 - Lists are separated by commas or white space. \`1\` and \`0\` stand for \`true\` and \`false\`.

@@ -190,8 +190,9 @@ function findValue(
  * Kubernetes sets `GATEPASS_PORT=tcp://10.0.0.1:4000` for a service named gatepass.
  */
 function textOf(env: Environment, name: string): string | undefined {
-  const text = env[name]
-  return text === undefined || /^$|^(tcp|udp|sctp):\/\//.test(text) ? undefined : text
+  const text = env[name] || undefined
+  const isOfKubernetes = name.endsWith('_PORT') && /^(tcp|udp|sctp):\/\//.test(text ?? '')
+  return isOfKubernetes ? undefined : text
 }
 
 function nameAt(source: Source, name: string): string {

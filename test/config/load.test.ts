@@ -366,4 +366,8 @@ t.test('variables of other programs are ignored', async (t) => {
   }
   t.same(problems({ env: { ...env, ...kubernetes } }), [])
   t.match(load({ env: { ...env, ...kubernetes } }).settings, { port: 4000, admin_port: 4001 })
+  // No other variable of Kubernetes has the name of a setting: an issuer on its default store would be silent.
+  t.match(problems({ env: { ...env, GATEPASS_SESSIONS_URL: 'tcp://redis:6379' } }), [
+    /^GATEPASS_SESSIONS_URL must start with sqlite:/,
+  ])
 })
