@@ -78,8 +78,6 @@ export const tokenResponse = z
   })
   .meta({ id: 'TokenResponse', description: 'The token response of RFC 6749 §5.1.' })
 
-export type TokenResponse = z.infer<typeof tokenResponse>
-
 const text = z.string()
 
 /** Fields of every form: the client and its credentials (RFC 6749 §2.3, RFC 7523 §2.2). */
@@ -148,18 +146,9 @@ export const issuedTokenForm = z.looseObject({
   ...clientParameters,
 })
 
-export const oauthTokenResponse = z
-  .object({
-    access_token: text,
-    token_type: z.enum(['Bearer', 'DPoP']),
-    expires_in: z.int().meta({ description: 'Seconds.' }),
-    scope: text,
-    issued_token_type: text.optional(),
-    session_id: text.optional(),
-    refresh_token: text.optional(),
-    refresh_token_expires_in: z.int().optional().meta({ description: 'Seconds.' }),
-    id_token: text.optional(),
-  })
+export const oauthTokenResponse = tokenResponse
+  .partial({ session_id: true })
+  .extend({ issued_token_type: text.optional(), id_token: text.optional() })
   .meta({ id: 'OAuthTokenResponse', description: 'RFC 6749 §5.1, RFC 8693 §2.2.1.' })
 
 export const revoked = z

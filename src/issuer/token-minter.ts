@@ -25,6 +25,21 @@ export interface TokenSet extends AccessTokenSet {
   readonly refreshExpiresInSeconds: number
 }
 
+/** RFC 6749 §5.1. */
+export interface AccessTokenResponse {
+  readonly access_token: string
+  readonly token_type: AccessTokenSet['tokenType']
+  readonly expires_in: number
+  readonly scope: string
+}
+
+/** The response to a login or a refresh. */
+export interface SessionResponse extends AccessTokenResponse {
+  readonly session_id: string
+  readonly refresh_token?: string
+  readonly refresh_token_expires_in?: number
+}
+
 /** An access token whose session may still have to be rotated or stored. */
 export interface MintedToken extends Omit<AccessTokenSet, 'expiresInSeconds'> {
   readonly iat: number
@@ -208,6 +223,26 @@ export class TokenMinter {
     const revokedUntil = revocations.revokedUntilSeconds(sub) ?? 0
     const aheadSeconds = Math.max(policy.clockSkewSeconds, minSkewSeconds)
     return revokedUntil < now ? now : Math.min(revokedUntil, now + aheadSeconds) + 1
+  }
+}
+
+export function accessTokenResponse(issued: AccessTokenSet): AccessTokenResponse {
+  return {
+    access_token: issued.accessToken,
+    token_type: issued.tokenType,
+    expires_in: issued.expiresInSeconds,
+    scope: issued.scope,
+  }
+}
+
+export function sessionResponse(tokens: TokenSet, hasRefreshToken: boolean): SessionResponse {
+  return {
+    ...accessTokenResponse(tokens),
+    session_id: tokens.sessionId,
+    ...(hasRefreshToken && {
+      refresh_token: tokens.refreshToken,
+      refresh_token_expires_in: tokens.refreshExpiresInSeconds,
+    }),
   }
 }
 

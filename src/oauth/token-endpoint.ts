@@ -14,7 +14,14 @@ import {
 } from '../issuer/clients.ts'
 import type { Refresh } from '../issuer/refresh.ts'
 import type { SessionStarter, Sessions } from '../issuer/sessions.ts'
-import type { AccessTokenSet, TokenMinter, TokenSet } from '../issuer/token-minter.ts'
+import {
+  type AccessTokenResponse,
+  accessTokenResponse,
+  type SessionResponse,
+  sessionResponse,
+  type TokenMinter,
+  type TokenSet,
+} from '../issuer/token-minter.ts'
 import { isActive } from '../issuer/users.ts'
 import type { AccountStore } from '../stores/ports.ts'
 import { hasScopes } from '../tokens/access-token.ts'
@@ -50,16 +57,9 @@ export interface TokenRequest {
   readonly audit: Audit
 }
 
-/** RFC 6749 §5.1, RFC 8693 §2.2.1. */
-export interface TokenEndpointResponse {
-  readonly access_token: string
-  readonly token_type: 'Bearer' | 'DPoP'
-  readonly expires_in: number
-  readonly scope: string
+export type TokenEndpointResponse = (AccessTokenResponse | SessionResponse) & {
+  /** RFC 8693 §2.2.1. */
   readonly issued_token_type?: string
-  readonly session_id?: string
-  readonly refresh_token?: string
-  readonly refresh_token_expires_in?: number
   /** OpenID Connect Core §3.1.3.3. */
   readonly id_token?: string
 }
@@ -120,7 +120,7 @@ export class TokenEndpoint {
       account: null,
     })
     audit('token.issued', { client_id: clientId })
-    return responseOf(issued)
+    return accessTokenResponse(issued)
   }
 
   /** RFC 6749 §6: rotates the refresh token like `/refresh`. */
@@ -137,7 +137,7 @@ export class TokenEndpoint {
       },
       audit,
     )
-    return sessionResponseOf(tokens, client)
+    return sessionResponse(tokens, mayUse(client, 'refresh_token'))
   }
 
   /** RFC 6749 §4.1.3 with PKCE (RFC 7636). */
@@ -157,7 +157,8 @@ export class TokenEndpoint {
       request.audit,
     )
     const { idToken } = tokens
-    return { ...sessionResponseOf(tokens, client), ...(idToken && { id_token: idToken }) }
+    const response = sessionResponse(tokens, mayUse(client, 'refresh_token'))
+    return { ...response, ...(idToken && { id_token: idToken }) }
   }
 
   async #startSession(
@@ -240,26 +241,6 @@ export class TokenEndpoint {
     const scope = form.get('scope')
     const target = { subjectToken, audience: resource ?? audience, scope, jkt }
     const issued = await this.#options.exchange.exchange(client, target, audit)
-    return { ...responseOf(issued), issued_token_type: accessTokenUrn }
-  }
-}
-
-function responseOf(issued: AccessTokenSet): TokenEndpointResponse {
-  return {
-    access_token: issued.accessToken,
-    token_type: issued.tokenType,
-    expires_in: issued.expiresInSeconds,
-    scope: issued.scope,
-  }
-}
-
-function sessionResponseOf(tokens: TokenSet, client: Client): TokenEndpointResponse {
-  return {
-    ...responseOf(tokens),
-    session_id: tokens.sessionId,
-    ...(mayUse(client, 'refresh_token') && {
-      refresh_token: tokens.refreshToken,
-      refresh_token_expires_in: tokens.refreshExpiresInSeconds,
-    }),
+    return { ...accessTokenResponse(issued), issued_token_type: accessTokenUrn }
   }
 }

@@ -3,7 +3,7 @@ import type { ZodTypeProvider } from 'fastify-type-provider-zod'
 import { GatepassError, isGatepassError, refreshTokenEndedCodes } from '../../core/errors.ts'
 import { isConfidential } from '../../issuer/clients.ts'
 import type { RefreshedTokens } from '../../issuer/refresh.ts'
-import type { TokenSet } from '../../issuer/token-minter.ts'
+import { type SessionResponse, sessionResponse, type TokenSet } from '../../issuer/token-minter.ts'
 import { readClientCredentials } from '../../oauth/client-authentication.ts'
 import { type TargetOf, targetBelow } from '../../verifier/dpop/target-uri.ts'
 import { presentedToken } from '../../verifier/guard.ts'
@@ -22,7 +22,6 @@ import {
   type RefreshBody,
   refreshBody,
   refreshHeaders,
-  type TokenResponse,
   tokenResponse,
 } from '../schemas.ts'
 
@@ -68,22 +67,12 @@ export function signInRoutes(instance: FastifyInstance, context: IssuerContext):
     reply: FastifyReply,
     tokens: TokenSet & Partial<RefreshedTokens>,
     transport: RefreshTokenTransport,
-  ): TokenResponse {
+  ): SessionResponse {
     reply.header('cache-control', 'no-store')
     if (transport === 'cookie' && (tokens.setsCookie ?? true)) {
       refreshCookie.set(reply, tokens.refreshToken, tokens.refreshExpiresInSeconds)
     }
-    return {
-      access_token: tokens.accessToken,
-      token_type: tokens.tokenType,
-      expires_in: tokens.expiresInSeconds,
-      scope: tokens.scope,
-      session_id: tokens.sessionId,
-      ...(transport === 'body' && {
-        refresh_token: tokens.refreshToken,
-        refresh_token_expires_in: tokens.refreshExpiresInSeconds,
-      }),
-    }
+    return sessionResponse(tokens, transport === 'body')
   }
 
   app.post(
