@@ -30,6 +30,8 @@ export interface TokenCheck {
   readonly issuer: string
   /** The reason of a refusal; null for an accepted token. */
   readonly code: ErrorCode | null
+  /** The wrong claims of a refused token. */
+  readonly problems: readonly FieldProblem[]
   readonly signature: 'good' | 'bad' | 'not checked'
   /** Whether the token requires a DPoP proof (RFC 9449). */
   readonly needsProof: boolean
@@ -76,6 +78,7 @@ export async function checkToken(request: InspectRequest): Promise<TokenCheck> {
       decoded,
       issuer,
       code,
+      problems: refusal?.problems ?? [],
       signature: signatureOf(code),
       needsProof,
       // The verifier checks revocations last.
@@ -123,7 +126,7 @@ export interface DecodedToken {
 
 const maxParts = 6
 
-export function decode(text: string): DecodedToken {
+function decode(text: string): DecodedToken {
   const parts = text.split('.', maxParts)
   const [header = '', payload = ''] = parts
   return {

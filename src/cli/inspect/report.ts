@@ -1,5 +1,4 @@
 import { type ErrorCode, errorCodes } from '../../core/errors.ts'
-import type { JsonObject } from '../../core/json.ts'
 import { defaultMaxTokenBytes } from '../../tokens/access-token.ts'
 import { algorithmNames } from '../../tokens/algorithms.ts'
 import { oneLine, printableJson } from '../terminal.ts'
@@ -144,8 +143,7 @@ const reasons: { readonly [code in ErrorCode]?: Reason } = {
   },
   token_signature: ({ decoded }) =>
     `The signature does not match the key ${show(decoded.header?.kid)}. The token was changed, damaged in copying, or forged. Do not trust its content.`,
-  token_claims: ({ decoded, issuer }, { audience }) =>
-    explainClaims(decoded.claims ?? {}, issuer, audience),
+  token_claims: explainClaims,
   token_expired: ({ decoded }, _request, now_s) =>
     `The token has expired: ${formatTime(Number(decoded.claims?.exp), now_s)}. Refresh, or sign in again. If the token is new, check the clocks.`,
   token_not_yet_valid: ({ decoded }, _request, now_s) => {
@@ -159,22 +157,20 @@ const reasons: { readonly [code in ErrorCode]?: Reason } = {
     `The token could not be checked: the keys of ${oneLine(issuer)} are unavailable (${oneLine(keysError ?? 'no answer')}). The token may be valid.`,
 }
 
-const required = ['iss', 'sub', 'aud', 'exp', 'iat', 'jti', 'client_id']
-
-function explainClaims(claims: JsonObject, issuer: string, audience: string | null): string {
-  const missing = required.filter((name) => !Object.hasOwn(claims, name))
-  if (missing.length > 0) return `Required claims are missing: ${missing.join(', ')}.`
-  if (claims.iss !== issuer) {
-    return `The issuer is ${show(claims.iss)}, not ${show(issuer)}.`
+function explainClaims({ decoded: { claims }, problems }: TokenCheck): string {
+  if (claims === null) return 'The content is not a JSON object, or has a member twice.'
+  const wrong = problems.map(({ pointer, detail }) => ({ name: pointer.slice(1), detail }))
+  const missing = wrong.filter(({ name }) => !Object.hasOwn(claims, name))
+  if (missing.length > 0) {
+    return `Required claims are missing: ${missing.map(({ name }) => name).join(', ')}.`
   }
-  if (audience !== null && ![claims.aud].flat().includes(audience)) {
-    return `The audience is ${[claims.aud].flat().map(show).join(', ')}, not ${show(audience)}.`
-  }
-  return 'A claim has the wrong type, such as a time that is not a whole number, or the token is bound to a key in an unknown way.'
+  return wrong
+    .map(({ name, detail }) => `The claim "${name}" is ${show(claims[name])}: it ${detail}.`)
+    .join(' ')
 }
 
 /** Shows a value of the token as JSON, so that it cannot be mistaken for part of a message. */
-export function show(value: unknown): string {
+function show(value: unknown): string {
   return value === undefined ? '(none)' : oneLine(JSON.stringify(value))
 }
 

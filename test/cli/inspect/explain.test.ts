@@ -62,9 +62,18 @@ const refusals: readonly [ErrorCode, string, RegExp, Partial<InspectRequest>?][]
   ['token_key_unknown', mint(makeKey('ES256', 'other')), /the key "other", which is not in the fi/],
   ['token_signature', withSignature(good, (bytes) => bytes.reverse()), /Do not trust its content/],
   ['token_claims', tokenWith({ jti: undefined, sub: undefined }), /claims are missing: sub, jti\./],
-  ['token_claims', tokenWith({ iss: 'https://x.test' }), /The issuer is "https:\/\/x\.test", not/],
-  ['token_claims', good, /audience is "https:\/\/api\.test", not "b"/, { audience: 'b' }],
-  ['token_claims', tokenWith({ exp: 'soon' }), /has the wrong type/],
+  [
+    'token_claims',
+    tokenWith({ iss: 'https://x.test' }),
+    /"iss" is "https:\/\/x\.test": it must be "/,
+  ],
+  [
+    'token_claims',
+    good,
+    /"aud" is "https:\/\/api\.test": it must be or hold "b"\./,
+    { audience: 'b' },
+  ],
+  ['token_claims', tokenWith({ exp: 'soon' }), /"exp" is "soon": it must be whole seconds/],
   ['token_expired', tokenWith({ exp: now_s - 180 }), /has expired: .*, 3 minutes ago/],
   ['token_not_yet_valid', tokenWith({ nbf: now_s + 60 }), /valid from .*, in 1 minute/],
 ]
