@@ -1,6 +1,7 @@
 import type { Socket } from 'node:net'
 import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify'
 import {
+  asGatepassError,
   type ErrorCode,
   type FieldProblem,
   GatepassError,
@@ -58,16 +59,15 @@ function logError(error: GatepassError, request: FastifyRequest): void {
   else request.log.debug(line, 'refused')
 }
 
-/** Converts an error of Fastify or Node. An unknown error is `internal_error`. */
+/** Converts what a handler, Fastify or Node threw. An unknown error is `internal_error`. */
 function toGatepassError(error: unknown): GatepassError {
-  if (error instanceof GatepassError) return error
   const { code, statusCode } = error as { code?: string; statusCode?: number }
   const known = code === undefined ? undefined : foreignCodes[code]
   if (known !== undefined) return new GatepassError(known, { cause: error })
   if (statusCode !== undefined && statusCode >= 400 && statusCode < 500) {
     return new GatepassError('request_malformed', { cause: error })
   }
-  return new GatepassError('internal_error', { cause: error })
+  return asGatepassError(error)
 }
 
 const foreignCodes: Readonly<Record<string, ErrorCode>> = {
