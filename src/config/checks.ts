@@ -2,10 +2,11 @@ import { type FieldProblem, GatepassError } from '../core/errors.ts'
 import { argon2idProblem } from '../issuer/passwords/password-hash.ts'
 import { keyPolicyProblems } from '../keys/lifecycle.ts'
 import { parseMemcachedUrl } from '../stores/memcached/url.ts'
-import { isRedis } from '../stores/open-data-store.ts'
-import { isPostgres } from '../stores/open-stores.ts'
-import { isLocal, parsePostgresUrl } from '../stores/postgres/url.ts'
+import { isMemcached, isRedis } from '../stores/open-data-store.ts'
+import { isPostgres, webhookAddress } from '../stores/open-stores.ts'
+import { parsePostgresUrl } from '../stores/postgres/url.ts'
 import { parseRedisUrl } from '../stores/redis/url.ts'
+import { isLocal } from '../stores/server-url.ts'
 import { environmentName, type Role } from './setting.ts'
 import { dataUrl, keyPolicy, type SettingName, type Settings } from './settings.ts'
 import { hasCredentials, loopbackHosts } from './validators.ts'
@@ -112,10 +113,11 @@ function checkHashing(config: Settings): FieldProblem[] {
 }
 
 function checkWebhook({ mode, accounts_url, webhook_secret }: Settings): FieldProblem[] {
-  if (!accounts_url.startsWith('webhook+')) return []
+  const address = webhookAddress(accounts_url)
+  if (address === null) return []
   const problems: FieldProblem[] = []
-  const url = URL.parse(accounts_url.slice('webhook+'.length))
-  if (url === null || hasCredentials(url) || /[?#\s]/.test(accounts_url)) {
+  const url = URL.parse(address)
+  if (url === null || hasCredentials(url) || /[?#\s]/.test(address)) {
     problems.push(
       problem('accounts_url', 'must be an address without user name, password, query or fragment'),
     )
@@ -236,7 +238,7 @@ function isRemotePlaintext(url: string): boolean {
     const { tls, nodes } = parseRedisUrl(url)
     return tls === null && !nodes.every(isLocal)
   }
-  if (url.startsWith('memcached')) {
+  if (isMemcached(url)) {
     const { tls, nodes } = parseMemcachedUrl(url)
     return tls === null && !nodes.every(isLocal)
   }

@@ -1,5 +1,6 @@
 import * as z from 'zod'
 import type { KeyPolicy } from '../keys/lifecycle.ts'
+import { postgresSchemes } from '../stores/postgres/url.ts'
 import { redisSchemes } from '../stores/redis/url.ts'
 import { tokenTypes } from '../tokens/access-token.ts'
 import { algorithmNames } from '../tokens/algorithms.ts'
@@ -33,7 +34,6 @@ import {
 } from './validators.ts'
 
 const day_s = 86_400
-const postgresSchemes = ['postgres:', 'postgresql:']
 const dataSchemes = ['sqlite:', ...redisSchemes, 'memcached:', 'memcacheds:']
 const defaultDataUrl = 'sqlite:.gatepass/data.db'
 const both: readonly Role[] = ['issuer', 'verifier']

@@ -68,7 +68,7 @@ export function isRedis(url: string): boolean {
   return url.startsWith('redis')
 }
 
-function isMemcached(url: string): boolean {
+export function isMemcached(url: string): boolean {
   return url.startsWith('memcached')
 }
 

@@ -1,6 +1,7 @@
 import type { CounterStore } from './counter-store.ts'
 import { isRedis, sqlitePath } from './open-data-store.ts'
 import type { AccountStore, SessionStore } from './ports.ts'
+import { postgresSchemes } from './postgres/url.ts'
 
 /** Counters in SQLite have a file of their own beside the sessions: one file would slow both down. */
 const countersSuffix = '.counters'
@@ -18,12 +19,10 @@ export async function openAccountStore(
   cwd: string,
   webhookSecrets: readonly string[] = [],
 ): Promise<AccountStore> {
-  if (url.startsWith(webhookPrefix)) {
+  const webhook = webhookAddress(url)
+  if (webhook !== null) {
     const { WebhookAccountStore } = await import('./webhook/account-store.ts')
-    return new WebhookAccountStore({
-      url: url.slice(webhookPrefix.length),
-      secrets: webhookSecrets,
-    })
+    return new WebhookAccountStore({ url: webhook, secrets: webhookSecrets })
   }
   if (isPostgres(url)) {
     const { PostgresAccountStore } = await import('./postgres/account-store.ts')
@@ -71,8 +70,13 @@ export async function openCounterStore(url: string, cwd: string): Promise<Counte
   return new SqliteCounterStore(path === ':memory:' ? path : `${path}${countersSuffix}`)
 }
 
+/** Returns the address of an existing user base, or null for a store of Gatepass. */
+export function webhookAddress(url: string): string | null {
+  return url.startsWith(webhookPrefix) ? url.slice(webhookPrefix.length) : null
+}
+
 export function isPostgres(url: string): boolean {
-  return url.startsWith('postgres:') || url.startsWith('postgresql:')
+  return postgresSchemes.some((scheme) => url.startsWith(scheme))
 }
 
 /** Removes credentials and query from the URL of a server, so that it can be shown. */

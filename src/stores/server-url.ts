@@ -14,6 +14,13 @@ export interface ServerAddress {
   readonly port: number
 }
 
+const loopbackHosts = new Set(['localhost', '127.0.0.1', '::1'])
+
+/** Whether a connection stays on this machine. A Unix socket starts with a slash. */
+export function isLocal({ host }: Pick<ServerAddress, 'host'>): boolean {
+  return host.startsWith('/') || loopbackHosts.has(host)
+}
+
 /** The query parameters of a URL that name TLS files. */
 export const tlsParameters: readonly string[] = ['ca', 'cert', 'key']
 

@@ -7,6 +7,7 @@ import { GatepassError, isGatepassError } from '../../core/errors.ts'
 import { createFolder } from '../../core/folder.ts'
 import type { Client } from '../../issuer/clients.ts'
 import { ThirdPartyServer, thirdPartyClient } from '../../playground/third-party.ts'
+import { webhookAddress } from '../../stores/open-stores.ts'
 import { type CliContext, configOf, unusableSetting } from '../context.ts'
 import { ensureDemoUser, readOrCreateSecret, welcomeText } from '../dev/demo.ts'
 import {
@@ -178,7 +179,7 @@ interface RunningProcesses {
 
 async function demoPassword(settings: Settings, cwd: string, path: string): Promise<string | null> {
   // An existing user base gets no demo user.
-  if (settings.accounts_url.startsWith('webhook+')) return null
+  if (webhookAddress(settings.accounts_url) !== null) return null
   const deps = await openAccountDeps(settings, cwd)
   try {
     return await ensureDemoUser(deps.users, path)

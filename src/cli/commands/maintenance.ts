@@ -6,6 +6,7 @@ import {
   openAccountStore,
   openCounterStore,
   openSessionStore,
+  webhookAddress,
   withoutSecrets,
 } from '../../stores/open-stores.ts'
 import { adminConfigOf, type CliContext, configOf, openedBy } from '../context.ts'
@@ -23,7 +24,7 @@ export async function migrateStores(context: CliContext): Promise<void> {
   ] as const) {
     const url = settings[setting]
     // An existing user base has its own schema.
-    if (url.startsWith('webhook+')) continue
+    if (webhookAddress(url) !== null) continue
     // Opening a store migrates it.
     const store = await openedBy<{ close(): Promise<void> }>(setting, open(url, context.cwd))
     await store.close()

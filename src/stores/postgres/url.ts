@@ -1,7 +1,7 @@
-import { ServerUrlParser } from '../server-url.ts'
+import { isLocal, ServerUrlParser } from '../server-url.ts'
 
-const schemes = new Set(['postgres:', 'postgresql:'])
-const loopbackHosts = new Set(['localhost', '127.0.0.1', '::1'])
+export const postgresSchemes: readonly string[] = ['postgres:', 'postgresql:']
+
 const parameterNames = ['sslmode', 'sslrootcert']
 const urlParser = new ServerUrlParser('Postgres')
 
@@ -24,11 +24,6 @@ export interface PostgresTarget {
   readonly rootCertificateFile: string | null
 }
 
-/** Whether the connection stays on this machine. */
-export function isLocal({ host }: Pick<PostgresTarget, 'host'>): boolean {
-  return host.startsWith('/') || loopbackHosts.has(host)
-}
-
 /**
  * Parses `postgres://user:password@host:port/database?sslmode=…&sslrootcert=…`. The default for another
  * machine is `verify-full`. The folder of a Unix socket is a host with its slashes as `%2F`.
@@ -37,7 +32,7 @@ export function isLocal({ host }: Pick<PostgresTarget, 'host'>): boolean {
  */
 export function parsePostgresUrl(text: string): PostgresTarget {
   const url = URL.parse(text)
-  if (url === null || !schemes.has(url.protocol) || url.hash !== '') {
+  if (url === null || !postgresSchemes.includes(url.protocol) || url.hash !== '') {
     throw urlParser.invalid('is not of the form postgres://user:password@host:port/database')
   }
   const parameters = urlParser.parameters(url.search, parameterNames)

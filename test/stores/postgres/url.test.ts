@@ -1,5 +1,6 @@
 import t from 'tap'
-import { isLocal, parsePostgresUrl } from '../../../src/stores/postgres/url.ts'
+import { parsePostgresUrl } from '../../../src/stores/postgres/url.ts'
+import { isLocal } from '../../../src/stores/server-url.ts'
 
 t.test('parses the parts of a URL', async (t) => {
   t.same(
