@@ -38,20 +38,29 @@ export function deferReload(): void {
   if (!process.stdin.isTTY) process.on('SIGHUP', holdReload)
 }
 
-/** A terminal sends SIGINT to npm and to this process, and npm passes its own on: the same Ctrl-C. */
-const sameInterruptMs = 500
+const stopSignals = ['SIGTERM', 'SIGINT'] as const
 
-/** Calls the listener at each SIGINT, once for a SIGINT that npm repeats. @returns its removal */
-export function onInterrupt(listener: () => void): () => void {
-  let lastMs = Number.NEGATIVE_INFINITY
-  const onSignal = () => {
-    const nowMs = performance.now()
-    if (nowMs - lastMs < sameInterruptMs) return
-    lastMs = nowMs
-    listener()
+type StopSignal = (typeof stopSignals)[number]
+
+/** A terminal or systemd signals npm and this process, and npm passes its own signal on. */
+const sameSignalMs = 500
+
+/** Calls the listener at each SIGTERM and SIGINT, once for a signal that npm repeats. @returns its removal */
+export function onStopSignal(listener: (signal: StopSignal) => void): () => void {
+  const removals = stopSignals.map((signal) => {
+    let lastMs = Number.NEGATIVE_INFINITY
+    const onSignal = () => {
+      const nowMs = performance.now()
+      if (nowMs - lastMs < sameSignalMs) return
+      lastMs = nowMs
+      listener(signal)
+    }
+    process.on(signal, onSignal)
+    return () => process.off(signal, onSignal)
+  })
+  return () => {
+    for (const remove of removals) remove()
   }
-  process.on('SIGINT', onSignal)
-  return () => process.off('SIGINT', onSignal)
 }
 
 export interface Shutdown {
@@ -86,15 +95,15 @@ export function installShutdown(
   let draining = false
   const { reload } = steps
   const reloadSignals = reload === undefined || process.stdin.isTTY ? [] : (['SIGHUP'] as const)
-  const skip = [...faultSignals, ...reloadSignals, 'SIGINT' as const]
-  let isInterrupted = false
+  const skip = [...faultSignals, ...reloadSignals, ...stopSignals]
+  let received: StopSignal | undefined
   const onTimeout = () =>
     logger.error(steps.unfinished(), 'the shutdown timed out; exiting with unfinished work')
   const stop = closeWithGrace(
     { delay: (settings.drain_s + settings.shutdown_s) * 1000, logger, onTimeout, skip },
     async ({ err, signal }) => {
       if (err) logger.fatal({ err }, 'stopping after an uncaught error')
-      else logger.info({ signal: isInterrupted ? 'SIGINT' : signal }, 'stopping')
+      else logger.info({ signal: received ?? signal }, 'stopping')
       draining = true
       steps.drain()
       if (!err) await sleep(settings.drain_s * 1000)
@@ -105,12 +114,12 @@ export function installShutdown(
   )
   // Ctrl-C and systemd signal parent and child, and a second request to stop would exit at once.
   const stopOnce = () => draining || stop.close()
-  const ignoreInterrupts = onInterrupt(() => {
+  const ignoreSignals = onStopSignal((signal) => {
     if (draining) {
-      logger.error('second SIGINT, exiting')
+      logger.error(`second ${signal}, exiting`)
       process.exit(1)
     }
-    isInterrupted = true
+    received = signal
     stop.close()
   })
   const stopByParent = () => {
@@ -131,7 +140,7 @@ export function installShutdown(
   process.on('disconnect', stopOnce)
   const uninstall = () => {
     stop.uninstall()
-    ignoreInterrupts()
+    ignoreSignals()
   }
   return { isDraining: () => draining, uninstall }
 }

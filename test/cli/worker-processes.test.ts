@@ -322,6 +322,6 @@ t.test('a second signal ends all processes at once, even one that hangs', async 
   process.kill(hanging, 'SIGSTOP')
   issuer.stop('SIGTERM')
   await issuer.line(/"msg":"stopping"/)
-  t.equal(await issuer.stop('SIGTERM'), 1)
+  t.equal(await issuer.stop('SIGINT'), 1)
   await until('the workers have exited', () => !workers.some(isAlive))
 })

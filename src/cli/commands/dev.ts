@@ -21,7 +21,7 @@ import {
 } from '../dev/processes.ts'
 import { ReplicaProcesses } from '../dev/replica-processes.ts'
 import { hasPlayground, openAccountDeps } from '../issuer-wiring.ts'
-import { onInterrupt } from '../shutdown.ts'
+import { onStopSignal } from '../shutdown.ts'
 import { exitCodes } from '../terminal.ts'
 
 const stateFolder = '.gatepass'
@@ -201,8 +201,7 @@ function stopOnSignal({ issuer, replicas }: RunningProcesses): void {
     }
     isStopping = true
   }
-  process.on('SIGTERM', stop)
-  onInterrupt(stop)
+  onStopSignal(stop)
 }
 
 async function stopAll({ issuer, replicas, application }: RunningProcesses): Promise<void> {
