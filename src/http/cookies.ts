@@ -36,14 +36,13 @@ export class HostCookie {
 
   /** @throws `cookie_duplicated` if it was sent twice: somebody else planted one of them */
   read(request: FastifyRequest): string | undefined {
-    const { cookie } = request.headers
-    if (cookie === undefined) return undefined
-    const value = request.server.parseCookie(cookie)[this.name]
-    if (value === undefined) return undefined
-    const pairs = cookie.split(';')
-    const named = pairs.filter((pair) => pair.split('=', 1)[0]?.trim() === this.name)
-    if (named.length > 1) throw new GatepassError('cookie_duplicated')
-    return value
+    const { cookie = '' } = request.headers
+    const start = `${this.name}=`
+    // Browsers ignore only spaces and tabs around a name. If other white space counted as none, another
+    // host could set this cookie despite its prefix.
+    const pairs = cookie.split(/;[ \t]*/).filter((pair) => pair.startsWith(start))
+    if (pairs.length > 1) throw new GatepassError('cookie_duplicated')
+    return pairs[0]?.slice(start.length)
   }
 }
 

@@ -254,6 +254,18 @@ t.test('I8: a duplicated cookie is refused and cleared', async (t) => {
   t.match(response.cookies[0], { name: cookieName, value: /^$/ })
 })
 
+t.test('I8: a cookie with a space of Unicode before its name is another cookie', async (t) => {
+  const issuer = await startIssuer(t)
+  const { refresh_token } = await issuer.signIn()
+  // Another host of the domain can set such a cookie: browsers see no prefix `__Host-` in its name.
+  const refresh = (cookie: string) =>
+    issuer.call({ method: 'POST', url: '/refresh', headers: { cookie } })
+  const both = await refresh(`${cookieName}=${refresh_token}; \xa0${cookieName}=planted`)
+  t.equal(both.statusCode, 200)
+  const alone = await refresh(`\xa0${cookieName}=${refresh_token}`)
+  t.match(alone.json(), { code: 'refresh_token_missing' })
+})
+
 t.test('a refresh reads the current attributes of the account', async (t) => {
   const issuer = await startIssuer(t)
   const { refresh_token } = await issuer.signIn({ scope: 'profile' })
