@@ -200,6 +200,17 @@ export function requestIdOf(request: Pick<IncomingMessage, 'headers'>): string {
   return randomUUID()
 }
 
+/**
+ * Returns the IP address of the client.
+ *
+ * @throws `request_malformed` if the client has disconnected: its address is unknown
+ */
+export function clientAddressOf(request: FastifyRequest): string {
+  const { ip } = request as { readonly ip: string | undefined }
+  if (ip === undefined) throw new GatepassError('request_malformed')
+  return ip
+}
+
 /** The methods of each route. */
 export type RouteTable = ReadonlyMap<string, ReadonlySet<string>>
 

@@ -248,6 +248,20 @@ t.test('a client that disconnects during a request leaves nothing behind', async
     new Promise<number>((resolve) =>
       issuer.app.server.getConnections((_error, count) => resolve(count)),
     )
+  const { server } = issuer.app
+  // Disconnected by the time that its handler runs, the client has no address.
+  server.prependListener('request', ({ socket, method }, response) => {
+    if (method === 'GET') socket.destroy()
+    else response.req.once('end', () => socket.destroy())
+  })
+  const answers = [
+    sendRaw(issuer, 'GET /revocations/stream HTTP/1.1\r\nHost: x\r\n\r\n'),
+    sendRaw(
+      issuer,
+      `POST /login HTTP/1.1\r\nHost: x\r\nContent-Length: ${body.length}\r\nContent-Type: application/json\r\n\r\n${body}`,
+    ),
+  ]
+  t.same(await Promise.all(answers), ['', ''])
   while ((await open()) > 0) await new Promise(setImmediate)
   t.same(
     issuer.lines.filter(({ code }) => code === 'internal_error'),

@@ -12,6 +12,7 @@ import { readParameters, refuseRepeated } from '../../oauth/authorization-reques
 import { scopesToGrant } from '../../oauth/consents.ts'
 import type { Form } from '../../oauth/form.ts'
 import type { SignIn } from '../../oauth/sign-ins.ts'
+import { clientAddressOf } from '../app.ts'
 import { maxCookieSeconds } from '../cookies.ts'
 import { OriginGuard } from '../cross-origin.ts'
 import { noteError } from '../error-handler.ts'
@@ -305,7 +306,7 @@ function authorizationRoutes(app: FastifyInstance, context: IssuerContext, pages
           username,
           password: form.get('password') ?? '',
           userAgent: request.headers['user-agent'] ?? '',
-          address: request.ip,
+          address: clientAddressOf(request),
           deviceToken: deviceCookie.read(request),
         },
         signInCookie.read(request),

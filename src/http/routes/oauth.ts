@@ -7,7 +7,7 @@ import { readClientCredentials } from '../../oauth/client-authentication.ts'
 import { type Form, malformed, parseForm, requireParameter } from '../../oauth/form.ts'
 import { toOAuthError } from '../../oauth/oauth-error.ts'
 import { pushedLifetimeSeconds } from '../../oauth/pushed-requests.ts'
-import { collectRoutes, compileValidator, refuseOtherMethods } from '../app.ts'
+import { clientAddressOf, collectRoutes, compileValidator, refuseOtherMethods } from '../app.ts'
 import { noteError } from '../error-handler.ts'
 import type { IssuerContext } from '../issuer-app.ts'
 import {
@@ -47,7 +47,7 @@ export function oauthRoutes(instance: FastifyInstance, context: IssuerContext): 
   function authenticate(request: FastifyRequest, form: Form): Promise<Client> {
     const credentials = readClientCredentials(request.headers.authorization, form)
     return oauth.authentication.authenticate(credentials, {
-      address: request.ip,
+      address: clientAddressOf(request),
       audit: auditOf(request),
     })
   }
@@ -70,7 +70,8 @@ export function oauthRoutes(instance: FastifyInstance, context: IssuerContext): 
       const jkt = provenKey(request)
       const client = await authenticate(request, form)
       const pushed = await oauth.authorization.push(client, form, jkt, () => {
-        if (!isConfidential(client)) publicPushes.admit(request.ip, issuer.clock.nowMs())
+        if (isConfidential(client)) return
+        publicPushes.admit(clientAddressOf(request), issuer.clock.nowMs())
       })
       if (!('error' in pushed)) return reply.code(201).send(pushed)
       const { error, description } = pushed

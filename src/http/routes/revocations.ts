@@ -7,6 +7,7 @@ import { NetworkLimits } from '../../core/networks.ts'
 import type { Issuer } from '../../issuer/issuer.ts'
 import type { FeedEntry } from '../../issuer/revocation-feed.ts'
 import { signRevocationEvent, signRevocationSnapshot } from '../../tokens/revocation-tokens.ts'
+import { clientAddressOf } from '../app.ts'
 import { entityTag, matchesETag } from '../conditional-requests.ts'
 import type { IssuerContext } from '../issuer-app.ts'
 import { notModified, problem, revocationStream, snapshot } from '../schemas.ts'
@@ -76,7 +77,7 @@ export function revocationRoutes(app: FastifyInstance, { issuer }: IssuerContext
       },
     },
     async (request, reply) => {
-      const release = limits.admit(request.ip)
+      const release = limits.admit(clientAddressOf(request))
       if (release === null) throw new GatepassError('overloaded', { retryAfterSeconds: 5 })
       const lastEventId = request.headers['last-event-id']
       reply.hijack()

@@ -8,6 +8,7 @@ import { readClientCredentials } from '../../oauth/client-authentication.ts'
 import { type TargetOf, targetBelow } from '../../verifier/dpop/target-uri.ts'
 import { presentedToken } from '../../verifier/guard.ts'
 import type { Verifier } from '../../verifier/verifier.ts'
+import { clientAddressOf } from '../app.ts'
 import { maxCookieSeconds } from '../cookies.ts'
 import { letAnyPageRead } from '../cross-origin.ts'
 import type { IssuerContext } from '../issuer-app.ts'
@@ -59,7 +60,7 @@ export function signInRoutes(instance: FastifyInstance, context: IssuerContext):
     const isPost = client.auth_method === 'client_secret_post'
     const credentials =
       isPost && 'secret' in sent ? { ...sent, method: 'client_secret_post' as const } : sent
-    const { ip: address } = request
+    const address = clientAddressOf(request)
     await oauth.authentication.authenticate(credentials, { address, audit: auditOf(request) })
   }
 
@@ -104,7 +105,7 @@ export function signInRoutes(instance: FastifyInstance, context: IssuerContext):
           clientId: client_id,
           resource,
           userAgent: request.headers['user-agent'] ?? '',
-          address: request.ip,
+          address: clientAddressOf(request),
           deviceToken: deviceCookie.read(request),
           jkt,
         },
