@@ -99,6 +99,11 @@ export function isConnectionUsable(error: unknown): boolean {
   return error instanceof DatabaseError && /^(40|23)|^57014$/.test(error.code ?? '')
 }
 
+/** Whether a statement waited too long for a lock (55P03, lock_not_available). */
+export function isLockTimeout(error: unknown): boolean {
+  return error instanceof DatabaseError && error.code === '55P03'
+}
+
 /** Whether the server ended the connection (class 57P) or reports that it is lost (class 08). */
 function isConnectionLost({ code = '' }: DatabaseError): boolean {
   return code.startsWith('57P') || code.startsWith('08')

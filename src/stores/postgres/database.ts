@@ -22,6 +22,7 @@ import {
   connectionConfig,
   failureKind,
   isConnectionUsable,
+  isLockTimeout,
   unavailable,
 } from './connection.ts'
 import { type PostgresTarget, parsePostgresUrl } from './url.ts'
@@ -184,8 +185,16 @@ function within<T>(pending: Promise<T>, ms: number, onLate: (value: T) => void):
   })
 }
 
-/** Longest duration of a migration, and longest wait for the migration of another replica. */
+/** Longest duration of a migration, and longest wait for a backup or the migration of another replica. */
 const migrationTimeoutMs = 600_000
+/**
+ * All statements on a table wait behind a migration that waits for it, for example during a backup. So a
+ * migration waits briefly, and starts again after a pause.
+ */
+const lockTimeoutMs = 200
+const lockRetryMs = 1_000
+/** Limits how long a machine that has lost its network keeps the locks of its migration. */
+const maxIdleMs = 10_000
 
 /**
  * Our tables have a Postgres schema of their own, so that they can share a database. Creating a schema
@@ -218,7 +227,7 @@ export async function migrate(
     query_timeout: connectMs,
   })
   try {
-    if ((await pending(client, schema)).length > 0) await apply(client, schema)
+    if ((await pending(client, schema)).length > 0) await applyRepeatedly(client, schema)
   } catch (error) {
     throw isGatepassError(error) ? error : migrationFailed(error)
   } finally {
@@ -239,9 +248,24 @@ async function connect(target: PostgresTarget, config: ClientConfig): Promise<Cl
   }
 }
 
+/** Starts again while another session has a lock that a step needs. */
+async function applyRepeatedly(client: Client, schema: Schema): Promise<void> {
+  const untilMs = performance.now() + migrationTimeoutMs
+  for (;;) {
+    try {
+      return await apply(client, schema)
+    } catch (error) {
+      if (!isLockTimeout(error) || performance.now() > untilMs) throw error
+      await client.query('ROLLBACK')
+      await sleep(lockRetryMs)
+    }
+  }
+}
+
 async function apply(client: Client, schema: Schema): Promise<void> {
-  await client.query('BEGIN')
+  await client.query(`BEGIN; SET LOCAL idle_in_transaction_session_timeout = ${maxIdleMs}`)
   await runLong(client, `SELECT pg_advisory_xact_lock(hashtextextended('gatepass.migrations', 0))`)
+  await client.query(`SET LOCAL lock_timeout = ${lockTimeoutMs}`)
   await client.query(createTable)
   for (const step of await pending(client, schema)) {
     await runLong(client, step.sql)

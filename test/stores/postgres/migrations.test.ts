@@ -71,6 +71,30 @@ t.test('replicas that start at the same time apply each step once', async (t) =>
   t.same(await things(url), [{ n: 1 }, { n: 2 }])
 })
 
+t.test('statements go on while a migration waits for a backup', async (t) => {
+  const url = await server.createDatabase()
+  await apply(url, [first, second])
+  const backup = await server.connect(url)
+  t.teardown(() => backup.end())
+  await backup.query('BEGIN; LOCK TABLE gatepass.things IN ACCESS SHARE MODE')
+  const limit = `UPDATE gatepass.things
+    SET label = current_setting('idle_in_transaction_session_timeout')`
+  const applied = apply(url, [first, second, third, { name: 'limit', sql: limit }])
+  await server.untilBlocked(1, url)
+  t.same(await things(url), [{ n: 1 }, { n: 2 }])
+  await backup.query('COMMIT')
+  await applied
+  const label = '10s'
+  t.same(
+    await things(url),
+    [
+      { n: 1, label },
+      { n: 2, label },
+    ],
+    'and a replica without a network gives its locks back',
+  )
+})
+
 t.test('stores that start at the same time share a database', async (t) => {
   const url = await server.createDatabase()
   const opened = await Promise.all(
