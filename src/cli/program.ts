@@ -77,14 +77,18 @@ function addServices(program: Command, context: CliContext): void {
     .description('run the issuer: sign users in, refresh tokens, publish the keys')
     .action(async () => {
       // Before the code of the command, which takes most of the start.
-      const { deferReload } = await import('./shutdown.ts')
-      deferReload()
+      const { handleEarlySignals } = await import('./shutdown.ts')
+      handleEarlySignals({ reloads: true })
       await (await import('./commands/issuer.ts')).runIssuer(context)
     })
   program
     .command('verifier')
     .description('run a verifier: check tokens for reverse proxies')
-    .action(async () => (await import('./commands/verifier.ts')).runVerifier(context))
+    .action(async () => {
+      const { handleEarlySignals } = await import('./shutdown.ts')
+      handleEarlySignals({ reloads: false })
+      await (await import('./commands/verifier.ts')).runVerifier(context)
+    })
 }
 
 function addKeys(program: Command, context: CliContext): void {

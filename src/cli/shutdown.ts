@@ -33,14 +33,22 @@ const holdReload = () => {
   isReloadDue = true
 }
 
-/** Defers SIGHUP until `installShutdown`. Otherwise SIGHUP ends a process that is still starting. */
-export function deferReload(): void {
-  if (!process.stdin.isTTY) process.on('SIGHUP', holdReload)
-}
-
 const stopSignals = ['SIGTERM', 'SIGINT'] as const
 
 type StopSignal = (typeof stopSignals)[number]
+
+const exitEarly = () => process.exit()
+
+/**
+ * Handles signals until `installShutdown`: SIGTERM and SIGINT end a process that is still starting. The
+ * first process of a container would ignore them, and its container could not be stopped.
+ *
+ * @param options `reloads`: SIGHUP waits. Otherwise it ends the process
+ */
+export function handleEarlySignals({ reloads }: { readonly reloads: boolean }): void {
+  for (const signal of stopSignals) process.on(signal, exitEarly)
+  if (reloads && !process.stdin.isTTY) process.on('SIGHUP', holdReload)
+}
 
 /** A terminal or systemd signals npm and this process, and npm passes its own signal on. */
 const sameSignalMs = 500
@@ -130,6 +138,7 @@ export function installShutdown(
       process.removeAllListeners(signal).on(signal, () => {})
     }
   }
+  for (const signal of stopSignals) process.off(signal, exitEarly)
   for (const signal of reloadSignals) process.on(signal, () => reload?.())
   process.off('SIGHUP', holdReload)
   if (isReloadDue) reload?.()

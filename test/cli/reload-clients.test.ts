@@ -111,16 +111,24 @@ t.test('every worker process reloads', async (t) => {
   t.equal(await issuer.stop(), 0)
 })
 
-t.test('SIGHUP during the start does not end the process', async (t) => {
+t.test('during the start SIGHUP waits, and SIGTERM ends the process', async (t) => {
   // A server that accepts connections and says nothing.
   const silent = createServer()
   t.teardown(() => silent.close())
   await once(silent.listen(0, '127.0.0.1'), 'listening')
   const { port } = silent.address() as AddressInfo
   const accounts = { GATEPASS_ACCOUNTS_URL: `postgres://ada@127.0.0.1:${port}/ada?sslmode=disable` }
-  const cwd = createTestFolder(t)
-  const issuer = TestProcess.start(t, ['issuer'], { cwd, env: { ...env, ...accounts } })
-  const [connection] = (await once(silent, 'connection')) as [Socket]
+  const start = async () => {
+    const cwd = createTestFolder(t)
+    const issuer = TestProcess.start(t, ['issuer'], { cwd, env: { ...env, ...accounts } })
+    const [connection] = (await once(silent, 'connection')) as [Socket]
+    return { issuer, connection }
+  }
+  const stopped = await start()
+  // Without a handler the signal would end this process too, but not the first one of a container.
+  t.equal(await stopped.issuer.stop('SIGTERM'), 0)
+
+  const { issuer, connection } = await start()
   const ended = issuer.stop('SIGHUP')
   connection.destroy()
   silent.close()
