@@ -82,6 +82,6 @@ export function isPostgres(url: string): boolean {
 /** Removes credentials and query from the URL of a server, so that it can be shown. */
 export function withoutSecrets(url: string): string {
   if (/^(sqlite|file):/.test(url)) return url
-  // A password may contain an @.
-  return url.replace(/(?<=:\/\/).*@/, '…@').replace(/\?.*/, '')
+  // A password may contain an @, also in the query.
+  return url.replace(/\?.*/, '').replace(/(?<=:\/\/).*@/, '…@')
 }

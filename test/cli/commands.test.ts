@@ -84,9 +84,11 @@ t.test('config shows value, unit and source, and hides secrets', async (t) => {
   const withPassword = {
     ...env,
     GATEPASS_SESSIONS_URL: 'postgres://ada:one@half@localhost/db?sslmode=require',
+    GATEPASS_DATA_URL: 'redis+sentinel://localhost/main?sentinel_password=one@half',
   }
   const hidden = await runCommand(['config'], { cwd, env: withPassword })
   t.match(hidden.stdout, / postgres:\/\/…@localhost\/db /)
+  t.match(hidden.stdout, / redis\+sentinel:\/\/localhost\/main /)
   const verifier = await runCommand(['config', '--role', 'verifier'], { cwd })
   t.match(verifier.stdout, /GATEPASS_JWKS_URL/)
   t.notMatch(verifier.stdout, /GATEPASS_SECRET/)
