@@ -40,25 +40,12 @@ export interface ClientAssertionOptions {
   readonly clockToleranceSeconds: number
 }
 
-/**
- * A parsed client assertion (RFC 7523 §3). Its claims must not be trusted before the signature is
- * verified.
- */
-interface ClientAssertion {
+/** A parsed client assertion (RFC 7523 §3), not verified. */
+export interface ClientAssertion {
+  /** The client that it names, whose keys verify it. */
+  readonly clientId: string
   readonly jws: SignedMessage
   readonly claims: JsonObject
-}
-
-/**
- * Returns the client that an assertion names, to look up the keys of the client. The assertion is
- * not verified yet.
- *
- * @throws `client_authentication_failed`
- */
-export function clientOfAssertion(text: string): string {
-  const { sub } = parseAssertion(text).claims
-  if (typeof sub !== 'string') throw authenticationFailed('its sub is missing')
-  return sub
 }
 
 /**
@@ -68,11 +55,10 @@ export function clientOfAssertion(text: string): string {
  * @throws `client_authentication_failed`, `keys_unavailable`, `store_unavailable`
  */
 export async function verifyClientAssertion(
-  text: string,
+  { jws, claims }: ClientAssertion,
   client: Client,
   options: ClientAssertionOptions,
 ): Promise<void> {
-  const { jws, claims } = parseAssertion(text)
   const key = await options.keys.find(client, jws.header.kid, jws.header.alg)
   if (!(await verifySignature(jws, key))) throw authenticationFailed('its signature is invalid')
   const { expiresAtSeconds, jti } = checkClaims(claims, client.client_id, options)
@@ -84,7 +70,8 @@ export async function verifyClientAssertion(
   }
 }
 
-function parseAssertion(text: string): ClientAssertion {
+/** @throws `client_authentication_failed` */
+export function parseClientAssertion(text: string): ClientAssertion {
   const parsed = parseCompactJws(text, maxAssertionBytes)
   const claims = parsed && parseStrictJson(parsed.payload)
   if (!parsed || !isJsonObject(claims)) throw authenticationFailed('it is not an acceptable JWT')
@@ -94,8 +81,10 @@ function parseAssertion(text: string): ClientAssertion {
   if (typ !== undefined && !acceptedTypes.some((type) => isMediaType(typ, type))) {
     throw authenticationFailed('its typ is not accepted')
   }
+  const { sub: clientId } = claims
+  if (typeof clientId !== 'string') throw authenticationFailed('its sub is missing')
   const { signingInput, signature } = parsed
-  return { jws: { header: { alg, kid }, signingInput, signature }, claims }
+  return { clientId, jws: { header: { alg, kid }, signingInput, signature }, claims }
 }
 
 /** RFC 7523 §3. */

@@ -4,8 +4,9 @@ import type { Audit } from '../issuer/audit.ts'
 import type { Client, Clients } from '../issuer/clients.ts'
 import type { LoginThrottle } from '../issuer/login-throttle.ts'
 import {
+  type ClientAssertion,
   type ClientAssertionOptions,
-  clientOfAssertion,
+  parseClientAssertion,
   verifyClientAssertion,
 } from './client-assertion.ts'
 import { matchesSecretHash } from './client-secret.ts'
@@ -20,11 +21,10 @@ export type ClientCredentials =
       readonly clientId: string
       readonly secret: string
     }
-  /** Without a `clientId` the assertion names the client. */
   | {
       readonly method: 'private_key_jwt'
-      readonly clientId: string | undefined
-      readonly assertion: string
+      readonly clientId: string
+      readonly assertion: ClientAssertion
     }
 
 const assertionType = 'urn:ietf:params:oauth:client-assertion-type:jwt-bearer'
@@ -46,18 +46,19 @@ export function readClientCredentials(
   const assertion = form.get('client_assertion')
   const methods = [authorization, secret, assertion].filter((value) => value !== undefined)
   if (methods.length > 1) throw malformed('A client authenticates by one method.')
-  if (authorization !== undefined) {
-    const basic = readBasic(authorization)
-    if (clientId !== undefined && clientId !== basic.clientId) throw authenticationFailed()
-    return basic
-  }
+  if (authorization !== undefined) return ofClient(clientId, readBasic(authorization))
   if (assertion !== undefined) {
-    if (form.get('client_assertion_type') !== assertionType) throw authenticationFailed()
-    return { method: 'private_key_jwt', clientId, assertion }
+    return ofClient(clientId, readAssertion(assertion, form.get('client_assertion_type')))
   }
   if (clientId === undefined) throw authenticationFailed()
   if (secret !== undefined) return { method: 'client_secret_post', clientId, secret }
   return { method: 'none', clientId }
+}
+
+/** Credentials that name their client need no `client_id` beside them. */
+function ofClient(clientId: string | undefined, credentials: ClientCredentials): ClientCredentials {
+  if (clientId === undefined || clientId === credentials.clientId) return credentials
+  throw authenticationFailed('its client_id does not match')
 }
 
 /** HTTP Basic (RFC 7617), with both parts in form encoding (RFC 6749 §2.3.1). */
@@ -69,6 +70,13 @@ function readBasic(authorization: string): ClientCredentials {
   const [clientId, secret] = [text.slice(0, colon), text.slice(colon + 1)].map(decodeFormText)
   if (!clientId || !secret) throw authenticationFailed()
   return { method: 'client_secret_basic', clientId, secret }
+}
+
+/** RFC 7523 §2.2. */
+function readAssertion(text: string, type: string | undefined): ClientCredentials {
+  if (type !== assertionType) throw authenticationFailed('its client_assertion_type is wrong')
+  const assertion = parseClientAssertion(text)
+  return { method: 'private_key_jwt', clientId: assertion.clientId, assertion }
 }
 
 function decodeFormText(text: string): string {
@@ -110,7 +118,7 @@ export class ClientAuthentication {
    *   `keys_unavailable`, `store_unavailable`, `overloaded`
    */
   async authenticate(credentials: ClientCredentials, request: ClientRequest): Promise<Client> {
-    const clientId = nameOf(credentials)
+    const { clientId } = credentials
     const client = this.#options.clients.find(clientId)
     try {
       return await this.#check(credentials, client)
@@ -147,13 +155,4 @@ export class ClientAuthentication {
       throw authenticationFailed('its secret or method is wrong')
     return client
   }
-}
-
-function nameOf(credentials: ClientCredentials): string {
-  if (credentials.method !== 'private_key_jwt') return credentials.clientId
-  const named = clientOfAssertion(credentials.assertion)
-  if (credentials.clientId !== undefined && credentials.clientId !== named) {
-    throw authenticationFailed('its client_id does not match')
-  }
-  return named
 }

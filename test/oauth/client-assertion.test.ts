@@ -1,7 +1,7 @@
 import t from 'tap'
 import {
   ClientKeys,
-  clientOfAssertion,
+  parseClientAssertion,
   verifyClientAssertion,
 } from '../../src/oauth/client-assertion.ts'
 import { FakeClock } from '../support/clock.ts'
@@ -27,7 +27,7 @@ function start() {
   const verify = async (parts: AssertionParts, clientId = 'signing') => {
     const text = await makeAssertion(now_s, parts)
     const client = { client_id: clientId, scopes: {}, jwks: { keys: [clientKey.jwk] } }
-    await verifyClientAssertion(text, client, options)
+    await verifyClientAssertion(parseClientAssertion(text), client, options)
   }
   return { ids, verify }
 }
@@ -83,7 +83,8 @@ t.test('the id of an assertion is remembered until the assertion has expired', a
 
 t.test('an assertion names its client by sub', async (t) => {
   const header = { alg: 'ES256', kid: 'client-1' }
-  const named = (payload: string) => clientOfAssertion(mint(makeKey('ES256'), { header, payload }))
+  const named = (payload: string) =>
+    parseClientAssertion(mint(makeKey('ES256'), { header, payload })).clientId
   t.equal(named('{"sub":"signing"}'), 'signing')
   for (const payload of ['[]', 'null', '{}', '{"sub":1}']) {
     t.throws(() => named(payload), refused, payload)
