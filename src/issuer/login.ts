@@ -69,7 +69,7 @@ export class Login {
     const audience = minter.audienceOf(client, request.resource)
     requireKey(client, request.jkt)
     const { account, deviceToken } = await this.authenticate(request, audit)
-    const session = {
+    const newSession = {
       clientId: client.client_id,
       scope,
       amr: ['pwd'],
@@ -77,8 +77,8 @@ export class Login {
       jkt: sessionKey(client, request.jkt),
     }
     const token = { audience, jkt: request.jkt ?? null }
-    const tokens = await starter.start(account, session, token, audit)
-    await this.confirm(tokens.sessionId, account, request.password, audit)
+    const { session, tokens } = await starter.start(account, newSession, token, audit)
+    await this.confirm(session.sid, account, request.password, audit)
     return { ...tokens, deviceToken }
   }
 

@@ -350,7 +350,7 @@ export class SessionStarter {
     request: Omit<NewSession, 'sub'>,
     { audience, jkt }: FirstToken,
     audit: Audit,
-  ): Promise<TokenSet> {
+  ): Promise<{ readonly session: Session; readonly tokens: TokenSet }> {
     const { sessions, minter, revocations } = this.#options
     const session = sessions.prepare({ ...request, sub: account.sub })
     // Another replica may have revoked all sessions a moment ago, and the minter must know that.
@@ -360,6 +360,6 @@ export class SessionStarter {
     const tokens = minter.withRefreshToken(session, minted)
     await sessions.create(session, audit)
     audit('login.ok', { sub: session.sub, sid: session.sid, client_id: session.clientId })
-    return tokens
+    return { session, tokens }
   }
 }

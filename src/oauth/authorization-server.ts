@@ -115,7 +115,6 @@ export function createAuthorizationServer(
       consents,
       idTokens,
       backchannel,
-      sessionMaxMs: policy.session.maxMs,
       exchange: new TokenExchange({ tokens, accounts, minter, clock }),
     }),
     inspection: new TokenInspection({

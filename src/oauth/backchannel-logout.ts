@@ -5,7 +5,7 @@ import { randomId } from '../core/secrets.ts'
 import { SingleFlight } from '../core/single-flight.ts'
 import type { Client, Clients } from '../issuer/clients.ts'
 import type { RevocationFeed } from '../issuer/revocation-feed.ts'
-import { followUpMs, logStart, type SessionStore } from '../stores/ports.ts'
+import { followUpMs, logStart, type Session, type SessionStore } from '../stores/ports.ts'
 import { type SigningKey, signCompactJws } from '../tokens/signing.ts'
 
 /** The `typ` of a logout token (OpenID Connect Back-Channel Logout §2.4). */
@@ -46,11 +46,7 @@ export interface BackchannelLogoutOptions {
 }
 
 /** A session whose client must be notified of its end. */
-export interface NotifiedSession {
-  readonly sid: string
-  readonly sub: string
-  readonly endsAtMs: number
-}
+type NotifiedSession = Pick<Session, 'sid' | 'sub' | 'endsAtMs'>
 
 interface Recipient {
   readonly clientId: string

@@ -1,6 +1,7 @@
 import { hash } from 'node:crypto'
 import { type Clock, nowSeconds } from '../core/clock.ts'
 import { acrOf } from '../issuer/token-minter.ts'
+import type { Session } from '../stores/ports.ts'
 import { isKeyId, parseCompactJws } from '../tokens/access-token.ts'
 import { type Algorithm, isAlgorithm } from '../tokens/algorithms.ts'
 import { type SigningKey, signCompactJws } from '../tokens/signing.ts'
@@ -24,17 +25,6 @@ export interface IdTokensOptions {
   readonly clock: Clock
 }
 
-/** The sign-in that an ID token describes. */
-export interface IdTokenRequest {
-  readonly sub: string
-  readonly clientId: string
-  readonly sid: string
-  readonly authTimeMs: number
-  readonly amr: readonly string[]
-  readonly nonce: string | undefined
-  readonly accessToken: string
-}
-
 /** The claims of an ID token that a client sends back. */
 export interface IdTokenHint {
   readonly sub: string
@@ -51,11 +41,17 @@ export class IdTokens {
     this.#options = options
   }
 
-  /** @throws `keys_unavailable` */
-  async sign(request: IdTokenRequest): Promise<string> {
-    const { issuer, lifetimeSeconds, clock } = this.#options
-    const { sub, clientId, sid, amr, nonce } = request
-    const key = this.#options.signingKey()
+  /**
+   * Signs the ID token of a session that has just begun.
+   *
+   * @param accessToken its first access token
+   * @param nonce of the authorization request
+   * @throws `keys_unavailable`
+   */
+  async sign(session: Session, accessToken: string, nonce: string | undefined): Promise<string> {
+    const { issuer, lifetimeSeconds, signingKey, clock } = this.#options
+    const { sub, clientId, sid, amr, createdAtMs } = session
+    const key = signingKey()
     const now = nowSeconds(clock)
     const claims = {
       iss: issuer,
@@ -63,12 +59,12 @@ export class IdTokens {
       aud: clientId,
       exp: now + lifetimeSeconds,
       iat: now,
-      auth_time: Math.floor(request.authTimeMs / 1000),
+      auth_time: Math.floor(createdAtMs / 1000),
       nonce,
       acr: acrOf(amr),
       amr,
       sid,
-      at_hash: accessTokenHash(request.accessToken, key.alg),
+      at_hash: accessTokenHash(accessToken, key.alg),
     }
     return signCompactJws(Buffer.from(JSON.stringify(claims)), idTokenType, key)
   }

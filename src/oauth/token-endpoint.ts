@@ -23,7 +23,7 @@ import {
   type TokenSet,
 } from '../issuer/token-minter.ts'
 import { isActive } from '../issuer/users.ts'
-import type { AccountStore } from '../stores/ports.ts'
+import type { AccountStore, Session } from '../stores/ports.ts'
 import { hasScopes } from '../tokens/access-token.ts'
 import type { AuthorizationCodes, AuthorizationGrant } from './authorization-codes.ts'
 import type { BackchannelLogout } from './backchannel-logout.ts'
@@ -42,8 +42,6 @@ export interface TokenEndpointOptions {
   readonly idTokens: IdTokens
   readonly backchannel: Pick<BackchannelLogout, 'register'>
   readonly sessions: Pick<Sessions, 'find' | 'revokeUnchecked'>
-  /** Longest lifetime of a session, counted from the sign-in. */
-  readonly sessionMaxMs: number
   readonly exchange: TokenExchange
 }
 
@@ -165,7 +163,7 @@ export class TokenEndpoint {
     grant: AuthorizationGrant,
     request: TokenRequest,
   ): Promise<TokenSet & { readonly idToken: string | null }> {
-    const { accounts, minter, starter, sessions } = this.#options
+    const { accounts, minter, starter, sessions, idTokens } = this.#options
     const { client, form, jkt, audit } = request
     const account = await accounts.findBySub(grant.sub)
     if (!isActive(account)) throw new GatepassError('grant_invalid')
@@ -175,42 +173,36 @@ export class TokenEndpoint {
       throw new GatepassError('resource_not_allowed')
     }
     const audience = minter.audienceOf(client, resource)
-    const { amr, userAgent, authTimeMs } = grant
-    // The settings of the client may have changed since the code was issued.
-    const scope = remainingScope(client, grant.scope)
-    const boundTo = sessionKey(client, jkt)
-    const session = {
+    const { amr, userAgent, authTimeMs, nonce } = grant
+    const newSession = {
       clientId: client.client_id,
-      scope,
+      // The settings of the client may have changed since the code was issued.
+      scope: remainingScope(client, grant.scope),
       amr,
       userAgent,
       authTimeMs,
-      jkt: boundTo,
+      jkt: sessionKey(client, jkt),
     }
     const token = { audience, jkt: jkt ?? null }
-    const tokens = await starter.start(account, session, token, audit)
+    const { session, tokens } = await starter.start(account, newSession, token, audit)
     // Checked once the session exists: a sign-out or a withdrawal either ends it or is noticed here.
     const reason = await this.#reasonToRefuse(grant, client)
     if (reason !== null) {
-      await sessions.revokeUnchecked(tokens.sessionId, reason, audit)
+      await sessions.revokeUnchecked(session.sid, reason, audit)
       throw new GatepassError('grant_invalid')
     }
-    const isOpenId = hasScopes(scope, openidScope)
-    return { ...tokens, idToken: isOpenId ? await this.#signIdToken(grant, tokens, client) : null }
+    if (!hasScopes(session.scope, openidScope)) return { ...tokens, idToken: null }
+    await this.#registerForLogout(session, client)
+    return { ...tokens, idToken: await idTokens.sign(session, tokens.accessToken, nonce) }
   }
 
-  /** Signs the ID token of a session that has begun, and registers its client for back-channel logout. */
-  async #signIdToken(
-    { sub, amr, authTimeMs, nonce }: AuthorizationGrant,
-    { sessionId: sid, accessToken }: TokenSet,
-    client: Client,
-  ): Promise<string> {
-    const { idTokens, backchannel, sessions, sessionMaxMs } = this.#options
-    const endsAtMs = authTimeMs + sessionMaxMs
-    const isNotified = await backchannel.register(client, { sid, sub, endsAtMs })
-    if (isNotified && (await sessions.find(sid)) === null) throw new GatepassError('grant_invalid')
-    const clientId = client.client_id
-    return idTokens.sign({ sub, clientId, sid, authTimeMs, amr, nonce, accessToken })
+  /** @throws `grant_invalid` if the session has ended, perhaps before its client was registered */
+  async #registerForLogout(session: Session, client: Client): Promise<void> {
+    const { backchannel, sessions } = this.#options
+    const isNotified = await backchannel.register(client, session)
+    if (isNotified && (await sessions.find(session.sid)) === null) {
+      throw new GatepassError('grant_invalid')
+    }
   }
 
   /** Returns why a grant has ended since its code was issued, or null. */

@@ -196,7 +196,7 @@ t.test('a refresh may ask for one audience, and again for another', async (t) =>
   const { token, issuer, clock, call, accounts } = await startOAuth(t)
   const account = await accounts.findByLoginName('ada')
   if (account === null) throw new Error('there is no account')
-  const { refreshToken } = await issuer.starter.start(
+  const { tokens } = await issuer.starter.start(
     account,
     { clientId: 'spa', scope: 'data:read', amr: ['pwd'], userAgent: '', jkt: null },
     { audience, jkt: null },
@@ -204,11 +204,11 @@ t.test('a refresh may ask for one audience, and again for another', async (t) =>
   )
   clock.advanceMs(60_000)
   const grant = { grant_type: 'refresh_token', client_id: 'spa' }
-  const one = await token({ ...grant, refresh_token: refreshToken, resource: reports })
+  const one = await token({ ...grant, refresh_token: tokens.refreshToken, resource: reports })
   t.equal(claimsOf(one.body.access_token).aud, reports)
 
   clock.advanceMs(5_000)
-  const other = await token({ ...grant, refresh_token: refreshToken, resource: audience })
+  const other = await token({ ...grant, refresh_token: tokens.refreshToken, resource: audience })
   t.equal(claimsOf(other.body.access_token).aud, audience)
   t.equal(other.body.refresh_token, one.body.refresh_token, 'nothing was rotated')
 
