@@ -1,3 +1,4 @@
+import { ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { createLocalJWKSet, decodeJwt, decodeProtectedHeader, jwtVerify } from 'jose'
 import t, { type Test } from 'tap'
@@ -181,6 +182,16 @@ t.test('the snapshot is revalidated by ETag and drops expired entries', async (t
     await issuer.keys.refresh()
   }
   t.equal((await again()).statusCode, 200)
+})
+
+t.test('I7: readers that do not read a snapshot share its bytes', async (t) => {
+  const issuer = await startIssuer(t)
+  const address = await issuer.app.listen({ port: 0, host: '127.0.0.1' })
+  const ends = t.capture(ServerResponse.prototype, 'end', ServerResponse.prototype.end)
+  for (let reader = 0; reader < 2; reader += 1) await fetch(`${address}/revocations`)
+  const [first, second] = ends().map(({ args: [body] }) => body as unknown)
+  t.ok(Buffer.isBuffer(first), 'Node copies a text for each connection')
+  t.equal(second, first)
 })
 
 t.test('the stream sends a reuse as a signed CAEP event', async (t) => {

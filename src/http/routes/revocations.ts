@@ -55,10 +55,7 @@ export function revocationRoutes(app: FastifyInstance, { issuer }: IssuerContext
       if (isCurrent && matchesETag(request.headers['if-none-match'], etag)) {
         return reply.code(304).send()
       }
-      return reply
-        .type('application/jwt')
-        .serializer(String)
-        .send(await body)
+      return reply.type('application/jwt').send(await body)
     },
   )
 
@@ -104,7 +101,8 @@ export function revocationRoutes(app: FastifyInstance, { issuer }: IssuerContext
 interface Snapshot {
   readonly etag: string
   readonly atSeconds: number
-  readonly body: Promise<string>
+  /** Bytes, which all responses share: a text would be copied for each slow reader. */
+  readonly body: Promise<Buffer>
 }
 
 /** Returns a function that returns the current snapshot and signs at most one per second. */
@@ -123,8 +121,8 @@ function createSnapshots({ policy, revocations, clock, signingKey }: Issuer): ()
       kept_s: Math.ceil(revocations.keptMs / 1000),
       readAt_s: Math.floor((revocations.readAtMs ?? 0) / 1000),
     }
-    const body = signRevocationSnapshot(state, policy.issuer, atSeconds, key)
-    last = { etag, atSeconds, body }
+    const signed = signRevocationSnapshot(state, policy.issuer, atSeconds, key)
+    last = { etag, atSeconds, body: signed.then((text) => Buffer.from(text, 'latin1')) }
     return last
   }
 }
