@@ -6,8 +6,8 @@ import { tlsFailure } from '../store-errors.ts'
 import {
   authenticate,
   type Command,
-  noop,
   ProtocolError,
+  probe,
   type Reply,
   ReplyParser,
 } from './protocol.ts'
@@ -58,7 +58,7 @@ export class MemcachedConnection {
     socket.on('close', () => this.destroy(new NoReplyError('The node closed the connection.')))
   }
 
-  /** Connects, checks the certificate and authenticates. @throws NoReplyError, RefusalError */
+  /** Connects, checks certificate and version, and authenticates. @throws NoReplyError, RefusalError */
   static async open(settings: ConnectionSettings): Promise<MemcachedConnection> {
     const { address, tls, connectMs } = settings
     const socket =
@@ -70,7 +70,7 @@ export class MemcachedConnection {
     try {
       await once(socket, tls === null ? 'connect' : 'secureConnect')
       const connection = new MemcachedConnection(socket)
-      await connection.#authenticate(settings.credentials)
+      await connection.#handshake(settings.credentials)
       return connection
     } catch (error) {
       socket.on('error', () => {}).destroy()
@@ -109,19 +109,27 @@ export class MemcachedConnection {
     for (const batch of this.#batches.splice(0)) batch.reject(reason)
   }
 
-  async #authenticate(credentials: MemcachedCredentials | null): Promise<void> {
-    const [first] = await this.send([noop])
-    const isRequired = first?.code === 'CLIENT_ERROR'
+  async #handshake(credentials: MemcachedCredentials | null): Promise<void> {
+    const requiresPassword = await this.#probe()
     if (credentials === null) {
-      if (isRequired) throw notAuthenticated('Memcached requires a user name and a password.')
+      if (requiresPassword) throw fatal('Memcached requires a user name and a password.')
       return
     }
     // A server without authentication would store the password as a value.
-    if (!isRequired) throw notAuthenticated('Memcached requires no password, but one is set.')
+    if (!requiresPassword) throw fatal('Memcached requires no password, but one is set.')
     const [reply] = await this.send([authenticate(credentials)])
     if (reply?.code !== 'STORED') {
-      throw notAuthenticated('Memcached refuses the user name or the password.')
+      throw fatal('Memcached refuses the user name or the password.')
     }
+    await this.#probe()
+  }
+
+  /** Returns whether the server requires a password. @throws RefusalError if it is too old */
+  async #probe(): Promise<boolean> {
+    const [reply] = await this.send([probe])
+    if (reply?.code === 'CLIENT_ERROR') return true
+    if (reply?.flags.get('O') !== 'probe') throw fatal('Memcached 1.6.18 or later is required.')
+    return false
   }
 
   #write(commands: readonly Command[], firstToken: number): void {
@@ -183,8 +191,8 @@ function tokenOf(number: number): string {
   return number.toString(36)
 }
 
-function notAuthenticated(message: string): RefusalError {
-  return new RefusalError(message, { isAuthentication: true })
+function fatal(message: string): RefusalError {
+  return new RefusalError(message, { isFatal: true })
 }
 
 /** No usable reply: the node is down, silent, unreachable, or violates the protocol. */
@@ -200,18 +208,18 @@ export class TooSlowError extends Error {
 /** The node refused. The message is that of the node, or our own. */
 export class RefusalError extends Error {
   override readonly name = 'RefusalError'
-  /** Whether the user name or the password was refused. */
-  readonly isAuthentication: boolean
+  /** Whether it refuses every call, because of its version or of the password. */
+  readonly isFatal: boolean
 
-  constructor(message: string, { isAuthentication = false } = {}) {
+  constructor(message: string, { isFatal = false } = {}) {
     super(message)
-    this.isAuthentication = isAuthentication
+    this.isFatal = isFatal
   }
 }
 
 /** Whether the node is out of service, as opposed to refusing one call. */
 export function isOutage(error: unknown): boolean {
-  return error instanceof NoReplyError || (error instanceof RefusalError && error.isAuthentication)
+  return error instanceof NoReplyError || (error instanceof RefusalError && error.isFatal)
 }
 
 /** Converts an error of a connection. An error of the system becomes the cause. */
@@ -223,7 +231,7 @@ function toConnectionError(error: unknown): Error {
 
 /** Returns why a retry cannot succeed, or null if it might. */
 export function fatalReason(error: unknown): string | null {
-  if (error instanceof RefusalError && error.isAuthentication) return error.message
+  if (error instanceof RefusalError && error.isFatal) return error.message
   if (!(error instanceof Error)) return null
   // A key that does not match its certificate prevents even the socket.
   return tlsFailure('memcached', (error.cause ?? error) as Error)

@@ -8,7 +8,7 @@ export interface Command {
   readonly data?: Buffer
   /** The reply codes that belong to this command. */
   readonly replyCodes: readonly ReplyCode[]
-  /** A command of the handshake: it is answered before the next one is sent, and carries no token. */
+  /** A command of the handshake: it is answered before the next one is sent, and needs no token. */
   readonly isHandshake?: true
 }
 
@@ -40,10 +40,10 @@ export function touch(key: string, expiry: ExpirySeconds): Command {
   return { head: `mg ${key} T${expiry}`, replyCodes: ['HD', 'EN'] }
 }
 
-/** Stores an item. Returns its new CAS number with `HD`. */
+/** Stores an item. */
 export function put(key: string, { data, expiry, flags = 0 }: Item, on: Precondition): Command {
   return {
-    head: `ms ${key} ${data.length} c T${expiry} F${flags}${conditionOf(on)}`,
+    head: `ms ${key} ${data.length} T${expiry} F${flags}${conditionOf(on)}`,
     data,
     replyCodes: ['HD', 'NS', 'EX', 'NF'],
   }
@@ -59,8 +59,15 @@ function conditionOf(on: Precondition): string {
   return on === 'absent' ? ' ME' : ` C${on.cas}`
 }
 
-/** A server that requires a password refuses it. */
-export const noop: Command = { head: 'mn', replyCodes: ['MN', 'CLIENT_ERROR'], isHandshake: true }
+/**
+ * Gets an item that nobody stores. A server that requires a password refuses it. A server before 1.6.18
+ * replies without the token, or with an error.
+ */
+export const probe: Command = {
+  head: 'mg gp:none Oprobe',
+  replyCodes: ['EN', 'ERROR', 'CLIENT_ERROR'],
+  isHandshake: true,
+}
 
 /** Has the form of a `set`. An item that a server stores from it has already expired. */
 export function authenticate({ username, password }: MemcachedCredentials): Command {
@@ -86,10 +93,10 @@ export interface Reply {
   readonly message: string
 }
 
-/** `HD` done, `VA` value, `EN` and `NF` absent, `NS` not stored, `EX` changed, `MN` no-op done. */
+/** `HD` done, `VA` value, `EN` and `NF` absent, `NS` not stored, `EX` changed. */
 export type ReplyCode = (typeof codes)[number] | (typeof errors)[number]
 
-const codes = ['HD', 'VA', 'EN', 'NF', 'NS', 'EX', 'MN', 'STORED'] as const
+const codes = ['HD', 'VA', 'EN', 'NF', 'NS', 'EX', 'STORED'] as const
 const errors = ['ERROR', 'CLIENT_ERROR', 'SERVER_ERROR'] as const
 
 const line = new RegExp(`^(${codes.join('|')})(?: (\\d{1,9}))?((?: [A-Za-z][!-~]*)*)$`)

@@ -17,8 +17,12 @@ async function open(t: Test, url: string): Promise<MemcachedDataStore> {
   return store
 }
 
-/** A server that accepts the connection and then responds as a test says. */
-async function startPeer(t: Test, answer: (socket: Socket, text: string) => void): Promise<string> {
+/** A server that replies to the probe and then responds as a test says. */
+async function startPeer(
+  t: Test,
+  answer: (socket: Socket, text: string) => void,
+  probed = 'EN Oprobe',
+): Promise<string> {
   const sockets = new Set<Socket>()
   const server = createServer((socket) => {
     sockets.add(socket)
@@ -26,7 +30,7 @@ async function startPeer(t: Test, answer: (socket: Socket, text: string) => void
       .on('error', () => {})
       .on('data', (data) => {
         const text = data.toString('latin1')
-        if (text === 'mn\r\n') socket.write('MN\r\n')
+        if (text === 'mg gp:none Oprobe\r\n') socket.write(`${probed}\r\n`)
         else answer(socket, text)
       })
   }).listen(0, '127.0.0.1')
@@ -138,6 +142,15 @@ t.test('a reply with the token of another command is refused', async (t) => {
     const store = await open(t, url)
     await t.rejects(store.read(newOwner(), ['a']), { cause: { cause: { name: 'ProtocolError' } } })
     await until('the connection is given up', () => closed > 0)
+  }
+})
+
+t.test('a memcached before 1.6.18 prevents the start', async (t) => {
+  // Those of 1.6.17 and 1.5.
+  for (const probed of ['EN', 'ERROR']) {
+    const url = await startPeer(t, () => {}, probed)
+    const opening = MemcachedDataStore.open(url)
+    await t.rejects(opening, { code: 'store_unavailable', detail: /1\.6\.18 or later .*:\d+/ })
   }
 })
 

@@ -36,9 +36,8 @@ export class ModelMemcached {
     if (flags.includes('ME') && item !== undefined) return reply('NS')
     this.#cas += 1
     const clientFlags = flags.find((flag) => flag.startsWith('F'))?.slice(1) ?? ''
-    const stored = { data: data as Buffer, flags: clientFlags, cas: String(this.#cas) }
-    this.items.set(key, stored)
-    return reply('HD', [['c', stored.cas]])
+    this.items.set(key, { data: data as Buffer, flags: clientFlags, cas: String(this.#cas) })
+    return reply('HD')
   }
 }
 

@@ -18,7 +18,7 @@ const flags = fc
     },
   )
   .map((pairs) => new Map(pairs))
-const plain = fc.constantFrom<ReplyCode>('HD', 'EN', 'NF', 'NS', 'EX', 'MN', 'STORED')
+const plain = fc.constantFrom<ReplyCode>('HD', 'EN', 'NF', 'NS', 'EX', 'STORED')
 const noProto = { noNullPrototype: true } as const
 const reply: fc.Arbitrary<Reply> = fc.oneof(
   fc.record({ code: plain, flags, data: fc.constant(null), message: fc.constant('') }, noProto),
