@@ -33,7 +33,8 @@ export class TabSession {
   readonly #attempt: RefreshAttempt
   readonly #channel: Channel
   readonly #stopWaking: () => void
-  #wakers: (() => void)[] = []
+  /** Ends the last pause. */
+  #endPause: () => void = ignore
   #token: AccessToken | null = null
   #refreshing: Promise<AccessToken | null> | null = null
   /** Increases with each sign-out. A result from an earlier epoch is dropped. */
@@ -210,14 +211,14 @@ export class TabSession {
 
   #pause(ms: number): Promise<unknown> {
     return new Promise<void>((resolve) => {
-      this.#wakers.push(resolve)
+      this.#endPause = resolve
       this.#platform.pause(ms).then(resolve)
     })
   }
 
   /** @param wasAway whether the tab may have missed messages of other tabs */
   async #wake(wasAway: boolean): Promise<void> {
-    for (const wake of this.#wakers.splice(0)) wake()
+    this.#endPause()
     if (this.#attempt.isSigningOut) return this.#notifyIssuer(null)
     // A refresh in progress may have been answered while the tab was away.
     await this.#refreshing?.catch(ignore)
