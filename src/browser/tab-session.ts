@@ -37,6 +37,8 @@ export class TabSession {
   #endPause: () => void = ignore
   #token: AccessToken | null = null
   #refreshing: Promise<AccessToken | null> | null = null
+  /** Gives a new token to the calls that wait for a refresh. */
+  #onToken: (token: AccessToken) => void = ignore
   /** Increases with each sign-out. A result from an earlier epoch is dropped. */
   #epoch = 0
   /** The monotonic time before which no refresh starts in the background. */
@@ -71,11 +73,15 @@ export class TabSession {
   /** Replaces a token; concurrent calls share one request. @returns null if the session has ended */
   async refresh(stale: AccessToken | null): Promise<AccessToken | null> {
     if (this.#token !== stale) return this.#token
-    this.#refreshing ??= this.#platform
-      .withLock(this.#name, maxLockWaitMs, () => this.#refresh(stale))
-      .finally(() => {
-        this.#refreshing = null
-      })
+    this.#refreshing ??= Promise.race([
+      this.#platform.withLock(this.#name, maxLockWaitMs, () => this.#refresh(stale)),
+      // The turn of this tab may come seconds after another tab has shared its token.
+      new Promise<AccessToken>((resolve) => {
+        this.#onToken = resolve
+      }),
+    ]).finally(() => {
+      this.#refreshing = null
+    })
     return this.#refreshing
   }
 
@@ -168,6 +174,7 @@ export class TabSession {
 
   #take(token: AccessToken): void {
     this.#token = token
+    this.#onToken(token)
     const { session_id: sessionId, scope } = token.response
     const { expiresAtMs: accessTokenExpiresAtMs } = token
     this.#change(Object.freeze({ status: 'signed-in', sessionId, scope, accessTokenExpiresAtMs }))

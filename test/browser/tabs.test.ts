@@ -27,6 +27,16 @@ t.test('five tabs that need a token share one refresh', async (t) => {
   t.same(world.issuer.log, ['login ada-0', 'refresh rotated'])
 })
 
+t.test('a call goes on once another tab has shared its token, before its own turn', async (t) => {
+  const { world, tabs } = await withTabs(5)
+  await world.advance(400_000)
+  world.lockKeptMs = 1_000
+  const beforeMs = world.nowMs
+  const tokens = tabs.map(({ client }) => client.getAccessToken())
+  t.same(new Set(await world.until(Promise.all(tokens))), new Set(['token-1']))
+  t.ok(world.nowMs - beforeMs < 100, `after ${world.nowMs - beforeMs} ms`)
+})
+
 t.test('a sign-out reaches the other tabs and their pending calls', async (t) => {
   const { world, tabs, first } = await withTabs(3)
   const [, second, third] = tabs

@@ -35,6 +35,8 @@ export class World {
   latencyMs = 20
   fate: (request: Request) => Fate = () => 'fine'
   hasLocks = true
+  /** How long a tab keeps the lock after its work: 1,000 in hidden tabs, whose timers are throttled. */
+  lockKeptMs = 50
   hasStorage = true
   cookie: string | null = null
   readonly issuer: FakeIssuer
@@ -194,7 +196,7 @@ export class Tab {
     try {
       return await work()
     } finally {
-      world.after(50, () => {
+      world.after(world.lockKeptMs, () => {
         if (world.holder === this) world.passOn()
       })
     }
