@@ -37,7 +37,10 @@ export interface DpopOptions {
    * Default: the address that Fastify derives from `Host`, and from `X-Forwarded-*` with `trustProxy`.
    */
   readonly publicUrl?: string
-  /** Returns the original method and URI of a request that a proxy has changed. */
+  /**
+   * Returns the original method and URI of a request that a proxy has changed.
+   * @internal
+   */
   readonly requestTarget?: (request: FastifyRequest) => RequestTarget
 }
 

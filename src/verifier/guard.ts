@@ -9,7 +9,7 @@ import { type Verifier, verifyNowOf } from './verifier.ts'
 /** Requirements of a route, beyond a valid token. */
 export interface RouteAuth extends Omit<TokenRequirements, 'dpop'> {
   /** Whether the token must be bound to a key (RFC 9449). Default false. */
-  readonly dpop?: boolean | 'required'
+  readonly dpop?: boolean
 }
 
 /** Checks the requests of a route, for any framework. */
@@ -92,7 +92,7 @@ const isAcceptable: { readonly [name in Requirement]: (value: unknown) => boolea
   scope: (value) => typeof value === 'string' && isScopeList(value),
   audience: isNameOrNames,
   failClosed: (value) => typeof value === 'boolean' || isStaleness(value),
-  dpop: (value) => typeof value === 'boolean' || value === 'required',
+  dpop: (value) => typeof value === 'boolean',
 }
 
 function isStaleness(value: unknown): boolean {

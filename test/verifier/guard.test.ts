@@ -199,7 +199,7 @@ t.test('the OpenAPI document has the required token of each route', async (t) =>
   const own = [{ bearer: ['own'] }]
   app.get('/plain', () => 'ok')
   app.get('/scope', { config: { auth: { scope: 'a b' } } }, () => 'ok')
-  app.get('/dpop', { config: { auth: { dpop: 'required' } } }, () => 'ok')
+  app.get('/dpop', { config: { auth: { dpop: true } } }, () => 'ok')
   app.get('/open', { config: { auth: false } }, () => 'ok')
   app.get('/own', { schema: { security: own } }, () => 'ok')
   await app.ready()

@@ -24,7 +24,7 @@ async function start(t: Test, options: DpopOptions = {}, trustProxy = false) {
   await app.register(gatepassAuth, { issuer, audience, jwks, clock, ...options })
   app.all('/orders', (request) => ({ sub: request.auth?.sub }))
   app.get('/bank', { config: { auth: { dpop: true } } }, (request) => ({ sub: request.auth?.sub }))
-  app.get('/pay', { config: { auth: { dpop: 'required', scope: 'pay' } } }, () => 'ok')
+  app.get('/pay', { config: { auth: { dpop: true, scope: 'pay' } } }, () => 'ok')
   const call = async (
     token: string,
     {
@@ -140,6 +140,6 @@ t.test('refuses invalid options and requirements', async (t) => {
   t.teardown(() => app.close())
   const jwks = { keys: [signingKey.publicJwk] }
   await app.register(gatepassAuth, { issuer, audience, jwks })
-  const dpop = 'requird' as 'required'
+  const dpop = 'required' as never
   t.throws(() => app.get('/', { config: { auth: { dpop } } }, () => ''), { code: 'config_invalid' })
 })
