@@ -51,11 +51,18 @@ export function noteError(
   return error
 }
 
-/** A full queue is not logged: in a storm of requests the lines would fill the disk. */
+/** States of the service in which every request fails, without a cause of its own. */
+const failingStates: ReadonlySet<ErrorCode> = new Set([
+  'overloaded',
+  'keys_unavailable',
+  'revocations_stale',
+])
+
+/** A state is not logged for each request: in a storm of requests the lines would fill the disk. */
 function logError(error: GatepassError, request: FastifyRequest): void {
   const line = { request_id: request.id, err: error.cause ?? error, code: error.code }
-  const isFull = error.code === 'overloaded' && error.cause === undefined
-  if (error.status >= 500 && !isFull) request.log.error(line, 'failed')
+  const isState = failingStates.has(error.code) && error.cause === undefined
+  if (error.status >= 500 && !isState) request.log.error(line, 'failed')
   else request.log.debug(line, 'refused')
 }
 

@@ -32,6 +32,7 @@ async function startVerifier(t: Test, settings: Record<string, string>) {
   await untilStatus(`${admin}/readyz`, 200)
   return {
     feed,
+    verifier,
     now_s,
     verify: () =>
       fetch(`http://127.0.0.1:${port}/verify`, {
@@ -74,8 +75,8 @@ t.test('the settings select polling or no revocations', async (t) => {
   t.notMatch(await off.metrics(), /gatepass_revocations/)
 })
 
-t.test('with a limit on staleness, an old list means 503', async (t) => {
-  const { feed, verify, readyStatus } = await startVerifier(t, {
+t.test('with a limit on staleness, an old list means 503, and the log says why once', async (t) => {
+  const { feed, verifier, verify, readyStatus } = await startVerifier(t, {
     GATEPASS_REVOCATIONS_MAX_STALENESS_S: '10',
   })
   await until('it is current', async () => (await verify()).status === 200)
@@ -85,6 +86,9 @@ t.test('with a limit on staleness, an old list means 503', async (t) => {
   t.match(await refused.json(), { code: 'revocations_stale' })
   t.ok(refused.headers.get('retry-after'))
   t.equal(await readyStatus(), 200)
+  const line = await verifier.line(/"msg":"revocations cannot be updated/)
+  t.match(JSON.parse(line), { level: 'warn', reason: /ECONNREFUSED/ })
+  t.notMatch(verifier.stdout, /revocations_stale/, 'no line for each request')
 })
 
 t.test('contradictory settings prevent startup', async (t) => {

@@ -1,17 +1,21 @@
 import { accessSync, constants, existsSync, statSync } from 'node:fs'
 import { dirname } from 'node:path'
+import type { Logger } from 'pino'
 import type { Settings } from '../../config/settings.ts'
 import { GatepassError } from '../../core/errors.ts'
 import { createDataObserver, Metrics, observeLog } from '../../http/metrics.ts'
 import { buildVerifierApp } from '../../http/verifier-app.ts'
 import { observeRevocations, observeVerifier } from '../../http/verifier-metrics.ts'
 import type { RevocationOptions } from '../../verifier/options.ts'
-import { createVerifier } from '../../verifier/verifier.ts'
+import { createVerifier, type Verifier } from '../../verifier/verifier.ts'
 import { acceptedTokenTypes, type CliContext, configOf, unusableSetting } from '../context.ts'
 import { createDataService, openDataForService } from '../data-wiring.ts'
 import { createLogger, LogOutput } from '../logger.ts'
 import { serve, serviceOptions } from '../serve.ts'
 import { isPrimaryOfMany, runWorkerProcesses } from '../worker-processes.ts'
+
+/** Interval of looking whether keys and revocations can be updated. */
+const watchIntervalMs = 1_000
 
 /** `gatepass verifier`: checks tokens for reverse proxies. */
 export async function runVerifier(context: CliContext): Promise<void> {
@@ -46,8 +50,9 @@ export async function runVerifier(context: CliContext): Promise<void> {
       const { source, ageSeconds, lastError } = verifier.status().keys
       if (source === 'file') logger.warn({ ageSeconds, lastError }, 'using the keys in the file')
     },
-    (error: unknown) => logger.warn({ err: error }, 'no keys yet'),
+    () => {}, // the watch logs the reason
   )
+  const watch = logUpdateFailures(verifier, logger)
 
   const dataStore = await openDataForService(settings, context.cwd, logger)
 
@@ -75,11 +80,31 @@ export async function runVerifier(context: CliContext): Promise<void> {
         },
       },
       close: async () => {
+        clearInterval(watch)
         await Promise.all([verifier.close(), dataStore?.close()])
       },
     },
     settings,
   )
+}
+
+/** Logs why keys or revocations cannot be updated, once per reason. Metrics do not show the reason. */
+function logUpdateFailures(verifier: Verifier, logger: Logger): NodeJS.Timeout {
+  const reasons = new Map<string, string>()
+  const note = (what: string, reason: string | null) => {
+    if (reason === null) {
+      if (reasons.delete(what)) logger.info(`${what} can be updated again`)
+    } else if (reasons.get(what) !== reason) {
+      reasons.set(what, reason)
+      logger.warn({ reason }, `${what} cannot be updated; trying again`)
+    }
+  }
+  const look = () => {
+    const { keys, revocations } = verifier.status()
+    note('keys', keys.lastError)
+    note('revocations', revocations?.state === 'down' ? revocations.lastError : null)
+  }
+  return setInterval(look, watchIntervalMs).unref()
 }
 
 /**
