@@ -1,5 +1,5 @@
 import type { Socket } from 'node:net'
-import type { FastifyInstance, FastifyRequest } from 'fastify'
+import type { FastifyInstance, FastifyReply } from 'fastify'
 
 /** Interval of closing idle connections during the shutdown. */
 const idleCheckMs = 100
@@ -16,8 +16,8 @@ export interface OpenWork {
 
 interface Connection {
   readonly openedAtMs: number
-  /** The newest request; null once it is answered. */
-  request: FastifyRequest | null
+  /** The reply to the newest request; null once it is sent. */
+  reply: FastifyReply | null
 }
 
 /**
@@ -28,21 +28,29 @@ export class Draining {
   readonly #app: FastifyInstance
   readonly #connections = new Map<Socket, Connection>()
 
-  /** @param app an app that does not listen yet */
-  constructor(app: FastifyInstance) {
+  /**
+   * @param app an app that does not listen yet
+   * @param onAbandoned receives the reply to a client that disconnected before the reply began
+   */
+  constructor(app: FastifyInstance, onAbandoned: (reply: FastifyReply) => void = () => {}) {
     this.#app = app
     app.server.on('connection', (socket: Socket) => {
-      this.#connections.set(socket, { openedAtMs: performance.now(), request: null })
-      socket.once('close', () => this.#connections.delete(socket))
+      const connection: Connection = { openedAtMs: performance.now(), reply: null }
+      this.#connections.set(socket, connection)
+      socket.once('close', () => {
+        this.#connections.delete(socket)
+        const { reply } = connection
+        if (reply !== null && !reply.raw.headersSent) onAbandoned(reply)
+      })
     })
-    app.addHook('onRequest', (request, _reply, done) => {
+    app.addHook('onRequest', (request, reply, done) => {
       const connection = this.#connections.get(request.raw.socket)
-      if (connection) connection.request = request
+      if (connection) connection.reply = reply
       done()
     })
     app.addHook('onResponse', (request, _reply, done) => {
       const connection = this.#connections.get(request.raw.socket)
-      if (connection) connection.request = null
+      if (connection) connection.reply = null
       done()
     })
   }
@@ -65,12 +73,12 @@ export class Draining {
   }
 
   get open(): OpenWork {
-    const requests = [...this.#connections.values()].flatMap(({ request }) => request ?? [])
+    const replies = [...this.#connections.values()].flatMap(({ reply }) => reply ?? [])
     return {
       connections: this.#connections.size,
-      requests: requests
+      requests: replies
         .slice(0, maxRequestsShown)
-        .map(({ method, routeOptions }) => `${method} ${routeOptions.url ?? 'none'}`),
+        .map(({ request, routeOptions }) => `${request.method} ${routeOptions.url ?? 'none'}`),
     }
   }
 

@@ -1,4 +1,4 @@
-import type { FastifyInstance } from 'fastify'
+import type { FastifyInstance, FastifyReply } from 'fastify'
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client'
 import type { DataObserver } from '../data/data-service.ts'
 
@@ -8,10 +8,13 @@ const requestBuckets = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.
 /** Gauges of prom-client that are named like counters. Each is the sum of another metric. */
 const misnamed = ['handles', 'requests', 'resources'].map((what) => `nodejs_active_${what}_total`)
 
-/** Maximum number of answered requests that wait to be recorded. */
+/** The status by which nginx too logs that a client has disconnected before the response. */
+const clientDisconnected = 499
+
+/** Maximum number of requests that wait to be recorded. */
 const maxUnrecorded = 256
 
-interface AnsweredRequest {
+interface EndedRequest {
   readonly labels: { readonly method: string; readonly route: string; readonly status: number }
   readonly seconds: number
 }
@@ -22,7 +25,7 @@ export class Metrics {
   readonly #requests: Histogram<'method' | 'route' | 'status'>
   /** How often each security event has occurred. */
   readonly #events: Map<string, number>
-  #unrecorded: AnsweredRequest[] = []
+  #unrecorded: EndedRequest[] = []
 
   /** @param events names of the security events: a counter is 0 before its first event */
   constructor(events: readonly string[] = []) {
@@ -50,22 +53,29 @@ export class Metrics {
     })
   }
 
-  /** Measures every request of an app. */
+  /** Measures the answered requests of an app. */
   observe(app: FastifyInstance): void {
-    app.addHook('onResponse', (request, reply, done) => {
-      const { method, id: request_id } = request
-      const route = request.routeOptions.url ?? 'none'
-      const status = reply.statusCode
-      const duration_ms = reply.elapsedTime
-      this.#unrecorded.push({ labels: { method, route, status }, seconds: duration_ms / 1000 })
-      if (this.#unrecorded.length === maxUnrecorded) this.#record()
-      request.log.debug({ request_id, method, route, status, duration_ms }, 'answered')
+    app.addHook('onResponse', (_request, reply, done) => {
+      this.#add(reply, reply.statusCode, 'answered')
       done()
     })
   }
 
+  /** Measures a request whose client disconnected before the response. */
+  addAbandoned(reply: FastifyReply): void {
+    this.#add(reply, clientDisconnected, 'abandoned by the client')
+  }
+
+  #add({ request, elapsedTime: duration_ms }: FastifyReply, status: number, message: string) {
+    const { method, id: request_id } = request
+    const route = request.routeOptions.url ?? 'none'
+    this.#unrecorded.push({ labels: { method, route, status }, seconds: duration_ms / 1000 })
+    if (this.#unrecorded.length === maxUnrecorded) this.#record()
+    request.log.debug({ request_id, method, route, status, duration_ms }, message)
+  }
+
   /**
-   * Records the answered requests in the histogram: many at once, so that the code of the histogram
+   * Records the ended requests in the histogram: many at once, so that the code of the histogram
    * stays in the cache of the processor. One at a time costs five times as much.
    */
   #record(): void {

@@ -20,16 +20,18 @@ async function start(t: Test) {
     await end.promise
     reply.raw.end('slow')
   })
+  app.get('/silent', () => new Promise(() => begun.resolve()))
   const sockets: Socket[] = []
+  const abandoned: (string | undefined)[] = []
   app.server.on('connection', (socket: Socket) => sockets.push(socket))
-  const draining = new Draining(app)
+  const draining = new Draining(app, ({ request }) => abandoned.push(request.routeOptions.url))
   await app.listen({ host: '127.0.0.1', port: 0 })
   t.teardown(() => {
     app.server.closeAllConnections()
     return app.close()
   })
   const { port } = app.server.address() as AddressInfo
-  return { app, draining, sockets, port, begun: begun.promise, end: end.resolve }
+  return { app, draining, sockets, abandoned, port, begun: begun.promise, end: end.resolve }
 }
 
 t.test('a response in progress ends, then its kept-alive connection closes', async (t) => {
@@ -60,15 +62,22 @@ t.test('a request that arrives during the shutdown is answered', async (t) => {
   await closed
 })
 
-t.test('a request whose client has disconnected is not open', async (t) => {
-  const { draining, port, begun } = await start(t)
-  const client = new RawClient(t, port)
-  client.send(get('/slow'))
-  await begun
-  client.leave()
-  await until('it is gone', () => draining.open.connections === 0)
-  t.same(draining.open.requests, [])
-})
+for (const [path, abandonedBefore] of [
+  ['/slow', []],
+  ['/silent', ['/silent']],
+] as const) {
+  t.test(`a request to ${path} whose client has disconnected is not open`, async (t) => {
+    const { draining, abandoned, port, begun } = await start(t)
+    const client = new RawClient(t, port)
+    t.match(await client.ask(get('/fast')), /fast$/)
+    client.send(get(path))
+    await begun
+    client.leave()
+    await until('it is gone', () => draining.open.connections === 0)
+    t.same(draining.open.requests, [])
+    t.same(abandoned, abandonedBefore, 'it is reported if its response has not begun')
+  })
+}
 
 t.test('a silent connection does not block the shutdown', async (t) => {
   const { draining, port, sockets } = await start(t)

@@ -9,6 +9,10 @@ function startMeasured(t: Test) {
   const app = createApp({ logger: pino({ level: 'silent' }) })
   metrics.observe(app)
   app.get('/sessions/:id', async () => ({}))
+  app.get('/abandoned', async (_request, reply) => {
+    metrics.addAbandoned(reply)
+    return {}
+  })
   t.teardown(() => app.close())
   const request = async (url: string, times: number) => {
     for (let n = 0; n < times; n++) await app.inject({ url })
@@ -23,7 +27,7 @@ const counts = async (registry: Pick<Registry, 'metrics'>) =>
     ),
   ].map(([, ...values]) => values.join(' '))
 
-t.test('a scrape counts every answered request, however many there were before it', async (t) => {
+t.test('a scrape counts every request, however many there were before it', async (t) => {
   const { metrics, request } = startMeasured(t)
   await request('/sessions/1', 3)
   t.same(await counts(metrics.registry), ['/sessions/:id 200 3'])
@@ -31,6 +35,8 @@ t.test('a scrape counts every answered request, however many there were before i
   await request('/sessions/2', 600)
   await request('/elsewhere', 2)
   t.same(await counts(metrics.registry), ['/sessions/:id 200 603', 'none 404 2'])
+  await request('/abandoned', 1)
+  t.ok((await counts(metrics.registry)).includes('/abandoned 499 1'), 'without a response')
 })
 
 t.test('the sum of the reports of worker processes counts them too', async (t) => {
