@@ -91,6 +91,8 @@ export function createApp(options: AppOptions): FastifyInstance {
     clientErrorHandler: answerBrokenRequest,
     frameworkErrors: (_error, request, reply) => {
       if (closeIfFlooding(request.raw, reply.raw as ServerResponse)) return
+      // No hook runs for such an address.
+      reply.header('x-content-type-options', 'nosniff')
       // The message of Fastify quotes the address, which may contain a token.
       const detail = 'The path has an invalid percent-encoding, or a part that is too long.'
       const error = new GatepassError('request_malformed', { detail })

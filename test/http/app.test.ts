@@ -142,6 +142,7 @@ t.test('a malformed address is 400, and the log does not have it', async (t) => 
   ]) {
     const response = await issuer.call({ url })
     t.match(response.json(), { status: 400, code: 'request_malformed', detail: /path/ }, url)
+    t.equal(response.headers['x-content-type-options'], 'nosniff', url)
   }
   t.notMatch(JSON.stringify(issuer.lines), new RegExp(`${access_token}|%zz`))
 })
