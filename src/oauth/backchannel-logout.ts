@@ -32,7 +32,7 @@ export interface BackchannelLogoutOptions {
   readonly issuer: string
   readonly store: Pick<
     SessionStore,
-    'putOneTime' | 'findOneTime' | 'takeOneTime' | 'claimOnce' | 'revocationsAfter'
+    'putOneTime' | 'findOneTime' | 'deleteOneTime' | 'claimOnce' | 'revocationsAfter'
   >
   readonly clients: Clients
   readonly signingKey: () => SigningKey
@@ -187,7 +187,7 @@ class Delivery {
       if (uri === undefined) return true
       if (!(await this.#hasLease())) return false
       await this.#post(uri, { clientId, sub })
-      await store.takeOneTime(idOf(this.#sid), 'delivered', clock.nowMs())
+      await store.deleteOneTime(idOf(this.#sid))
       return true
     } catch (error) {
       this.lastError = error

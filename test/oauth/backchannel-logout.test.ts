@@ -163,10 +163,12 @@ t.test('a restart loses no notification, and one of two replicas sends it', asyn
   const replicas = [backchannelOf(issuer, { backoff }), backchannelOf(issuer, { backoff })]
   await Promise.all(replicas.map((one) => one.refresh()))
   await until('it is notified', async () => working.tokens.length > 0)
+  const key = `logout.${claimsOf(access_token).sid}`
+  const nowMs = issuer.clock.nowMs()
   await until('the notification is removed', async () => {
-    const key = `logout.${claimsOf(access_token).sid}`
-    return (await issuer.sessions.findOneTime(key, issuer.clock.nowMs())) === null
+    return (await issuer.sessions.findOneTime(key, nowMs)) === null
   })
+  t.same(await issuer.sessions.takeOneTime(key, 'a test', nowMs), { state: 'unknown' })
   await Promise.all(replicas.map((one) => one.refresh()))
   await Promise.all(replicas.map((one) => one.close()))
   t.equal(working.tokens.length, 1)
