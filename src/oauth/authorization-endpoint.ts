@@ -50,13 +50,13 @@ export type Step =
   | { readonly kind: 'sign_in' }
   | { readonly kind: 'consent'; readonly signIn: SignIn }
 
-/** A request for which the user must do something. */
+/** An acceptable request that has no answer yet. */
 export interface Pending {
   readonly request: AuthorizationRequest
   readonly interaction: Interaction
 }
 
-/** The browser of the user. */
+/** The user, as far as the issuer knows, and the browser. */
 export interface Visitor {
   readonly signIn: SignIn | null
   readonly userAgent: string
@@ -115,18 +115,24 @@ export class AuthorizationEndpoint {
    *   because there is no address to redirect to
    */
   async begin(query: string, browserId: string): Promise<Pending | { readonly url: string }> {
-    const { issuer, pushed, clock } = this.#options
+    const { issuer, clock } = this.#options
+    const { values, repeated, pushedId } = await this.#parametersOf(query, browserId)
+    const request = this.#validate({ values, repeated })
+    if (isRefusal(request)) return { url: refusalUrl(request, issuer) }
+    return { request, interaction: { parameters: values, startedAtMs: clock.nowMs(), pushedId } }
+  }
+
+  /** Reads the parameters of a query. Those of a pushed request replace all others (RFC 9126 §4). */
+  async #parametersOf(
+    query: string,
+    browserId: string,
+  ): Promise<AuthorizationParameters & { readonly pushedId?: string }> {
     const read = readParameters(query)
     const { request_uri: requestUri, client_id: clientId } = read.values
-    const isPushed = requestUri?.startsWith('urn:')
-    if (isPushed) refuseRepeated(read.repeated)
-    const taken = isPushed ? await pushed.take(requestUri ?? '', clientId, browserId) : undefined
-    const parameters = taken ? { values: taken.parameters, repeated: new Set<string>() } : read
-    const request = this.#validate(parameters)
-    if (isRefusal(request)) return { url: refusalUrl(request, issuer) }
-    const pushedId = taken && { pushedId: taken.pushedId }
-    const startedAtMs = clock.nowMs()
-    return { request, interaction: { parameters: parameters.values, startedAtMs, ...pushedId } }
+    if (!requestUri?.startsWith('urn:')) return read
+    refuseRepeated(read.repeated)
+    const taken = await this.#options.pushed.take(requestUri, clientId, browserId)
+    return { values: taken.parameters, repeated: new Set(), pushedId: taken.pushedId }
   }
 
   /**
@@ -279,7 +285,7 @@ export interface Interaction {
   /** When the first page was requested. */
   readonly startedAtMs: number
   /** The id of the pushed request, which gets one answer (RFC 9126 §4). */
-  readonly pushedId?: string
+  readonly pushedId?: string | undefined
   /** The session of the sign-in for which the user is asked for consent. */
   readonly sid?: string
 }

@@ -199,9 +199,10 @@ function refuseUnsupported(values: Values): void {
   }
 }
 
+/** A request may name `openid` beside the scopes of its client. */
 function scopeOf({ scope }: Values, client: Client): string {
-  const scopes = { [openidScope]: [], ...client.scopes }
-  return grantScope({ ...client, scopes: scope === undefined ? client.scopes : scopes }, scope)
+  if (scope === undefined) return grantScope(client, undefined)
+  return grantScope({ ...client, scopes: { ...client.scopes, [openidScope]: [] } }, scope)
 }
 
 /**
