@@ -1,5 +1,5 @@
 import t, { type Test } from 'tap'
-import { type Admission, LoginBackoff } from '../../src/issuer/login-backoff.ts'
+import { type Admission, LoginBackoff } from '../../src/issuer/login-throttle.ts'
 import { SqliteCounterStore } from '../../src/stores/sqlite/counter-store.ts'
 import { stopTime } from '../stores/counter-store-contract.ts'
 
