@@ -19,11 +19,17 @@ import {
 import { BrowserCookie, HostCookie, LenientCookie } from './cookies.ts'
 import { allowAnyPage, allowOrigins, answerRefusedPreflights, OriginGuard } from './cross-origin.ts'
 import { accountRoutes } from './routes/account.ts'
-import { oauthRoutes, pushedRequestUrl, revocationUrl, tokenUrl } from './routes/oauth.ts'
+import {
+  oauthRoutes,
+  pushedRequestUrl,
+  revocationUrl,
+  tokenUrl,
+  userInfoRoutes,
+  userInfoUrl,
+} from './routes/oauth.ts'
 import { pageRoutes, pageUrls } from './routes/oauth-pages.ts'
 import { revocationRoutes } from './routes/revocations.ts'
 import { loginUrl, signInRoutes } from './routes/sign-in.ts'
-import { userInfoRoutes, userInfoUrl } from './routes/userinfo.ts'
 import { metadataUrls, wellKnownRoutes } from './routes/well-known.ts'
 
 /** How the front ends of the users reach the issuer. */

@@ -2,34 +2,40 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import type { ZodTypeProvider } from 'fastify-type-provider-zod'
 import { GatepassError } from '../../core/errors.ts'
 import { NetworkLimits } from '../../core/networks.ts'
-import { type Client, isConfidential } from '../../issuer/clients.ts'
+import { attributeClaims, type Client, isConfidential, openidScope } from '../../issuer/clients.ts'
+import { isActive } from '../../issuer/users.ts'
 import { readClientCredentials } from '../../oauth/client-authentication.ts'
 import { type Form, malformed, parseForm, requireParameter } from '../../oauth/form.ts'
 import { toOAuthError } from '../../oauth/oauth-error.ts'
 import { pushedLifetimeSeconds } from '../../oauth/pushed-requests.ts'
+import { gatepassAuth } from '../../verifier/fastify.ts'
 import { clientAddressOf, collectRoutes, compileValidator, refuseOtherMethods } from '../app.ts'
-import { noteError } from '../error-handler.ts'
+import { noteError, throwRefusal } from '../error-handler.ts'
 import type { IssuerContext } from '../issuer-app.ts'
 import {
+  bearer,
   clientAuthentication,
   introspectionResponse,
   issuedTokenForm,
   loginHeaders,
   oauthError,
   oauthTokenResponse,
+  problem,
   pushedRequestForm,
   pushedRequestResponse,
   refreshHeaders,
   revoked,
   tokenForm,
+  userInfo,
 } from '../schemas.ts'
 
 export const pushedRequestUrl = '/oauth/par'
 export const tokenUrl = '/oauth/token'
 export const revocationUrl = '/oauth/revoke'
 export const introspectionUrl = '/oauth/introspect'
+export const userInfoUrl = '/oauth/userinfo'
 
-export const formType = 'application/x-www-form-urlencoded'
+const formType = 'application/x-www-form-urlencoded'
 
 /** Most pushed requests of public clients that one replica keeps. */
 const maxPushed = { all: 10_000, narrow: 1_000, wide: 5_000 }
@@ -145,6 +151,51 @@ export function oauthRoutes(instance: FastifyInstance, context: IssuerContext): 
 
   // Here, so that the refusal has the form of RFC 6749, too.
   refuseOtherMethods(instance, routes)
+}
+
+/**
+ * Registers `/oauth/userinfo`: the claims about a user that the scopes of a token select (OpenID
+ * Connect Core §5.3).
+ */
+export async function userInfoRoutes(
+  app: FastifyInstance,
+  { issuer, verifier }: IssuerContext,
+): Promise<void> {
+  const { sessions, accounts, clients } = issuer
+  await app.register(gatepassAuth, {
+    verifier,
+    publicUrl: issuer.policy.issuer,
+    onRefused: throwRefusal,
+  })
+  // OpenID Connect Core §5.3.1: clients may also send POST. Its body is ignored.
+  app.addContentTypeParser(formType, (_request, _body, done) => done(null))
+  for (const method of ['GET', 'POST'] as const) {
+    app.route({
+      method,
+      url: userInfoUrl,
+      config: { auth: { scope: openidScope } },
+      schema: {
+        // The document describes GET only.
+        hide: method === 'POST',
+        summary: 'Claims about the user of a token (OpenID Connect Core §5.3)',
+        tags: ['oauth'],
+        security: bearer,
+        response: { 200: userInfo, default: problem },
+      },
+      handler: async (request, reply) => {
+        reply.header('cache-control', 'no-store')
+        const { sub, sid = '', client_id: clientId, scope = '' } = request.auth ?? {}
+        const session = await sessions.find(sid)
+        const account = sub === undefined || session === null ? null : await accounts.findBySub(sub)
+        if (!isActive(account)) throw new GatepassError('token_revoked')
+        const client = clients.find(clientId ?? '')
+        const claims = Object.entries(client ? attributeClaims(account, client, scope) : {})
+        // OpenID Connect Core §5.3.2: a claim without a value is left out.
+        const known = claims.filter(([, value]) => value !== null && value !== '')
+        return { ...Object.fromEntries(known), sub: account.sub }
+      },
+    })
+  }
 }
 
 /** Limits the pushed requests of public clients, as anybody can push them. */

@@ -8,9 +8,14 @@ import { matchesETag } from '../conditional-requests.ts'
 import type { IssuerContext } from '../issuer-app.ts'
 import { uiLocales } from '../pages/texts.ts'
 import { jwks, notModified, problem, serverMetadata } from '../schemas.ts'
-import { introspectionUrl, pushedRequestUrl, revocationUrl, tokenUrl } from './oauth.ts'
+import {
+  introspectionUrl,
+  pushedRequestUrl,
+  revocationUrl,
+  tokenUrl,
+  userInfoUrl,
+} from './oauth.ts'
 import { authorizationUrl, endSessionUrl } from './oauth-pages.ts'
-import { userInfoUrl } from './userinfo.ts'
 
 const jwksUrl = '/.well-known/jwks.json'
 
