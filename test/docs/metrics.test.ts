@@ -1,6 +1,12 @@
 import t from 'tap'
-import { createDataObserver, Metrics, observeClock, observeLog } from '../../src/http/metrics.ts'
-import { observeRevocations, observeVerifier } from '../../src/http/verifier-metrics.ts'
+import {
+  createDataObserver,
+  Metrics,
+  observeClock,
+  observeLog,
+  observeRevocations,
+  observeVerifier,
+} from '../../src/http/metrics.ts'
 import { readProjectFile } from '../support/project.ts'
 import { codeSpans, tableRows } from './documents.ts'
 

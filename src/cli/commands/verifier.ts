@@ -3,9 +3,14 @@ import { dirname } from 'node:path'
 import type { Logger } from 'pino'
 import type { Settings } from '../../config/settings.ts'
 import { GatepassError } from '../../core/errors.ts'
-import { createDataObserver, Metrics, observeLog } from '../../http/metrics.ts'
+import {
+  createDataObserver,
+  Metrics,
+  observeLog,
+  observeRevocations,
+  observeVerifier,
+} from '../../http/metrics.ts'
 import { buildVerifierApp } from '../../http/verifier-app.ts'
-import { observeRevocations, observeVerifier } from '../../http/verifier-metrics.ts'
 import type { RevocationOptions } from '../../verifier/options.ts'
 import { createVerifier, type Verifier } from '../../verifier/verifier.ts'
 import { acceptedTokenTypes, type CliContext, configOf, unusableSetting } from '../context.ts'
