@@ -94,10 +94,7 @@ export function checkTimes(
 }
 
 /** Tells whether `aud` contains an accepted audience (RFC 7519 §4.1.3). */
-export function isFor(
-  aud: AccessTokenClaims['aud'] | undefined,
-  accepted: readonly string[],
-): boolean {
+function isFor(aud: AccessTokenClaims['aud'] | undefined, accepted: readonly string[]): boolean {
   if (typeof aud === 'string') return accepted.includes(aud)
   return aud?.some((one) => accepted.includes(one)) ?? false
 }

@@ -41,7 +41,7 @@ export interface PageFrame {
 }
 
 /** A whole page. It has no script, no inline style, and nothing of another site. */
-export function page({ texts, paths, host }: PageFrame, title: string, content: Html): string {
+function page({ texts, paths, host }: PageFrame, title: string, content: Html): string {
   return html`<!doctype html>
 <html lang="${texts.language}">
   <head>

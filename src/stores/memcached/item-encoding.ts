@@ -1,4 +1,4 @@
-import { digest, digestText, randomId } from '../../core/secrets.ts'
+import { digest, digestText } from '../../core/secrets.ts'
 import type { DataOwner, StoredField } from '../data-store.ts'
 import type { ExpirySeconds } from './protocol.ts'
 
@@ -33,8 +33,6 @@ export function locate({ scope, id }: DataOwner): { hash: Buffer; indexKey: stri
 export function fieldKeyOf(indexKey: string, field: string): string {
   return `gp:f:${digestText(`${indexKey} ${field}`)}`
 }
-
-export const newItemId = randomId
 
 /** 32 bits of an item id, stored as client flags: they identify an item without its value. */
 export function flagsOf(itemId: string): number {

@@ -1,3 +1,4 @@
+import { randomId } from '../../core/secrets.ts'
 import type { StoredField } from '../data-store.ts'
 import {
   decodeField,
@@ -9,7 +10,6 @@ import {
   fieldKeyOf,
   flagsOf,
   type Index,
-  newItemId,
 } from './item-encoding.ts'
 import type { Send } from './node.ts'
 import {
@@ -122,7 +122,7 @@ export class OwnerItems {
       fieldsExpirySeconds: fieldsLastLongEnough
         ? index.fieldsExpirySeconds
         : expiryOf((expirySeconds + fieldsExpiryMarginSeconds) * 1000),
-      itemIds: isListed ? index.itemIds : new Map([...index.itemIds, [field, newItemId()]]),
+      itemIds: isListed ? index.itemIds : new Map([...index.itemIds, [field, randomId()]]),
     }
     if (!(await this.#putIndex(next, snapshot.ifIndexUnchanged))) return null
     if (!fieldsLastLongEnough) {
