@@ -37,8 +37,8 @@ export class TabSession {
   #endPause: () => void = ignore
   #token: AccessToken | null = null
   #refreshing: Promise<AccessToken | null> | null = null
-  /** Gives a new token to the calls that wait for a refresh. */
-  #onToken: (token: AccessToken) => void = ignore
+  /** Answers the calls that wait for a refresh. */
+  #answer: (token: AccessToken | null) => void = ignore
   /** Increases with each sign-out. A result from an earlier epoch is dropped. */
   #epoch = 0
   /** The monotonic time before which no refresh starts in the background. */
@@ -75,9 +75,9 @@ export class TabSession {
     if (this.#token !== stale) return this.#token
     this.#refreshing ??= Promise.race([
       this.#platform.withLock(this.#name, maxLockWaitMs, () => this.#refresh(stale)),
-      // The turn of this tab may come seconds after another tab has shared its token.
-      new Promise<AccessToken>((resolve) => {
-        this.#onToken = resolve
+      // The turn of this tab may come seconds after another tab has shared its result.
+      new Promise<AccessToken | null>((resolve) => {
+        this.#answer = resolve
       }),
     ]).finally(() => {
       this.#refreshing = null
@@ -174,7 +174,7 @@ export class TabSession {
 
   #take(token: AccessToken): void {
     this.#token = token
-    this.#onToken(token)
+    this.#answer(token)
     const { session_id: sessionId, scope } = token.response
     const { expiresAtMs: accessTokenExpiresAtMs } = token
     this.#change(Object.freeze({ status: 'signed-in', sessionId, scope, accessTokenExpiresAtMs }))
@@ -205,6 +205,7 @@ export class TabSession {
         this.#take(shared)
     } else if (!ended || ended === session || this.#attempt.isSigningOut) {
       this.#forget(session ?? ended)
+      this.#answer(null)
     } else {
       this.#endedSession = ended
     }
