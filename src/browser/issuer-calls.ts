@@ -94,7 +94,10 @@ export class IssuerCalls {
     }
     const response = await this.#platform.fetch(request)
     const dateMs = Date.parse(response.headers.get('date') as string)
-    if (dateMs) this.#clockOffsetMs = dateMs - this.#platform.wallMs()
+    // A later response without an error may be an old one, from the cache of the browser.
+    if (dateMs && !(response.ok && this.#clockOffsetMs)) {
+      this.#clockOffsetMs = dateMs - this.#platform.wallMs()
+    }
     if (!copy) return response
     prover.nonce = response.headers.get('dpop-nonce') ?? prover.nonce
     // RFC 9449 §7.1, §8. The body of another response may be endless.

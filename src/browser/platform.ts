@@ -44,7 +44,7 @@ export const browser: Platform = {
   fetch: (request) => fetch(request),
   wallMs: () => Date.now(),
   monotonicMs: () => performance.now(),
-  random: () => Math.random(),
+  random: Math.random,
   pause,
   item: storedItem,
   withLock,

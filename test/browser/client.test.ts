@@ -5,6 +5,7 @@ import { issuerUrl, type Tab, World } from './world.ts'
 
 const me = `${issuerUrl}/me`
 const ada = { username: 'ada', password: 'right' }
+const curve = { name: 'ECDSA', namedCurve: 'P-256' }
 
 /** A world in which a user has signed in, in the first tab. */
 async function signedIn(): Promise<{ world: World; tab: Tab }> {
@@ -102,7 +103,6 @@ t.test('a browser without IndexedDB is not reported as an outage', async (t) => 
 })
 
 t.test('a key pair of the application needs no IndexedDB', async (t) => {
-  const curve = { name: 'ECDSA', namedCurve: 'P-256' }
   const dpop = await crypto.subtle.generateKey(curve, false, ['sign'])
   const world = new World()
   const proofs: string[] = []
@@ -113,6 +113,29 @@ t.test('a key pair of the application needs no IndexedDB', async (t) => {
   await world.until(world.open({ dpop }).client.login(ada))
   const { x } = await crypto.subtle.exportKey('jwk', dpop.publicKey)
   t.equal(parseDpopProof(proofs[0] ?? '').header.jwk.x, x)
+})
+
+t.test('a proof has the date of the issuer, not of an old response in the cache', async (t) => {
+  const dpop = await crypto.subtle.generateKey(curve, false, ['sign'])
+  const world = new World()
+  const ages: number[] = []
+  world.fate = ({ headers }) => {
+    const { iat } = parseDpopProof(headers.get('dpop') ?? '').claims
+    ages.push(Math.round((world.nowMs / 1000 - iat) / 60))
+    return 'fine'
+  }
+  const { client } = world.open({ dpop })
+  const { instead } = world.issuer
+  const token = { access_token: 'a', token_type: 'DPoP', expires_in: 300, session_id: 'ada-0' }
+  instead.push({ status: 200, body: token })
+  await world.until(client.login(ada))
+  const dated = (minutes: number) => ({
+    headers: { date: new Date(world.nowMs + minutes * 60_000).toUTCString() },
+  })
+  const fine = { status: 200, body: {} }
+  instead.push({ ...fine, ...dated(-60) }, fine, problem(401, 'dpop_proof_invalid', dated(7)), fine)
+  for (let n = 0; n < 3; n++) await world.until(client.fetch(me))
+  t.same(ages, [0, 0, 0, 0, -7])
 })
 
 t.test('the token is sent only to allowed origins', async (t) => {
