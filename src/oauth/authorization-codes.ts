@@ -21,7 +21,7 @@ export interface AuthorizationGrant {
   readonly codeChallenge: string
   readonly sub: string
   /** The session of the sign-in. The grant ends with it. */
-  readonly signInSid?: string | undefined
+  readonly signInSid: string
   readonly scope: string
   /** How the user signed in (RFC 8176). */
   readonly amr: readonly string[]

@@ -42,7 +42,6 @@ export interface AuthorizationServer {
   /** The forms of the pages. */
   readonly interactions: InteractionCodec
   readonly consents: Consents
-  readonly codes: AuthorizationCodes
   readonly tokenEndpoint: TokenEndpoint
   readonly inspection: TokenInspection
   readonly backchannel: BackchannelLogout
@@ -86,7 +85,6 @@ export function createAuthorizationServer(
   const consents = new Consents({ store, clients, sessions, clock, keptMs: policy.session.maxMs })
   const signIns = new SignIns({ login: issuer.login, sessions, accounts, store, secrets, clock })
   return {
-    codes,
     consents,
     backchannel,
     interactions: new InteractionCodec(secrets, clock),

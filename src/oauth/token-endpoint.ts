@@ -211,7 +211,7 @@ export class TokenEndpoint {
     client: Client,
   ): Promise<string | null> {
     const { consents, sessions } = this.#options
-    if (signInSid !== undefined && (await sessions.find(signInSid)) === null) return signedOutReason
+    if ((await sessions.find(signInSid)) === null) return signedOutReason
     return (await consents.missing(client, sub, scope)).length > 0 ? withdrawnReason : null
   }
 

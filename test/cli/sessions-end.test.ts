@@ -136,7 +136,7 @@ t.test('sessions end makes a running issuer notify the clients', async (t) => {
     if (scope !== '') sids.push(session_id)
   }
   t.match(await runCommand(['sessions', 'end', '--all'], { cwd, env }), {
-    stdout: /^Sessions ended: 3\./,
+    stdout: /^Sessions ended: 4\./,
   })
   await until('both sessions are notified', () => logoutTokens.length === 2)
   t.same(logoutTokens.map((token) => decodeJwt(token).sid).sort(), sids.sort())

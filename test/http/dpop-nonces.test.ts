@@ -7,10 +7,9 @@ import {
   clients,
   first,
   makeAssertion,
-  redirectUri,
   startOAuth,
 } from '../support/oauth.ts'
-import { goodRequest, redemption } from '../support/visitor.ts'
+import { goodRequest, redemption, Visitor } from '../support/visitor.ts'
 
 /** RFC 9449 §8 and §9: an issuer that requires its nonce in each proof. */
 
@@ -116,18 +115,9 @@ t.test('the OAuth endpoints answer 400, as RFC 9449 §8 says', async (t) => {
 
 t.test('a request without a nonce uses up no code', async (t) => {
   const { issuer, call } = await start(t)
-  const sub = (await issuer.accounts.findByLoginName('ada'))?.sub ?? ''
-  const code = await issuer.oauth.codes.issue({
-    clientId: 'spa',
-    redirectUri,
-    codeChallenge: goodRequest.code_challenge ?? '',
-    sub,
-    scope: 'openid',
-    amr: ['pwd'],
-    authTimeMs: issuer.clock.nowMs(),
-    userAgent: '',
-  })
-  const parts = form({ ...redemption, code })
+  const visitor = new Visitor(issuer)
+  const { answer } = await visitor.signIn(await visitor.authorize({ scope: 'openid' }))
+  const parts = form({ ...redemption, code: answer?.code ?? '' })
   const asked = await call('/oauth/token', undefined, parts)
   t.match(asked.body, { error: 'use_dpop_nonce' })
   t.match(await call('/oauth/token', asked.next, parts), { status: 200, body: { id_token: /./ } })

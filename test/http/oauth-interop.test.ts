@@ -32,19 +32,13 @@ async function startListening(t: Test) {
   // The public name leads to the port of the test, as behind a reverse proxy.
   const fetchHere = (publicUrl: string | URL, init: object) =>
     fetch(String(publicUrl).replace(issuerUrl, url), init)
-  const account = await issuer.accounts.findByLoginName('ada')
-  /** Stands for an authorization endpoint: the user has signed in and agreed. */
-  const issueCode = (clientId: string, codeChallenge: string) =>
-    issuer.oauth.codes.issue({
-      clientId,
-      codeChallenge,
-      redirectUri,
-      scope: 'data:read',
-      amr: ['pwd'],
-      sub: account?.sub ?? '',
-      authTimeMs: issuer.clock.nowMs(),
-      userAgent: 'test',
-    })
+  const visitor = new Visitor(issuer)
+  /** Signs the user in at the authorization endpoint, and returns the code. */
+  const issueCode = async (client_id: string, code_challenge: string): Promise<string> => {
+    const page = await visitor.authorize({ client_id, code_challenge, scope: 'data:read' })
+    const { answer } = page.answer === null ? await visitor.signIn(page) : page
+    return answer?.code ?? ''
+  }
   return { ...issuer, url, fetchHere, issueCode }
 }
 

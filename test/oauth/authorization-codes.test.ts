@@ -19,6 +19,7 @@ const grant: AuthorizationGrant = {
   redirectUri: 'https://app.example.com/cb',
   codeChallenge: codeChallengeOf(codeVerifier),
   sub: 'user-1',
+  signInSid: 'a sign-in',
   scope: 'data:read',
   amr: ['pwd'],
   authTimeMs: Date.UTC(2026, 0, 1),

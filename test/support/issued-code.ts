@@ -1,11 +1,13 @@
 import type { Test } from 'tap'
 import { systemClock } from '../../src/core/clock.ts'
+import { signInClientId } from '../../src/issuer/clients.ts'
 import {
   AuthorizationCodes,
   type AuthorizationGrant,
   codeChallengeOf,
 } from '../../src/oauth/authorization-codes.ts'
 import { openAccountStore, openSessionStore } from '../../src/stores/open-stores.ts'
+import { session } from './sessions.ts'
 
 const codeVerifier = 'a-code-verifier-of-at-least-forty-three-characters'
 const redirectUri = 'https://app.example.com/cb'
@@ -34,19 +36,32 @@ export async function openCodes(t: Test, { cwd, accountsUrl, sessionsUrl }: Shar
   const sessions = { revokeUnchecked: async () => {} }
   const codes = new AuthorizationCodes({ store, sessions, clock: systemClock })
   const { client_id: clientId } = codeClient
+  const nowMs = Date.now()
+  const signIn = session({
+    sub,
+    clientId: signInClientId,
+    createdAtMs: nowMs,
+    endsAtMs: nowMs + 3_600_000,
+    expiresAtMs: nowMs + 3_600_000,
+  })
+  await store.create(signIn)
   const grant = (scope: string): AuthorizationGrant => ({
     clientId,
     redirectUri,
     codeChallenge: codeChallengeOf(codeVerifier),
     sub,
+    signInSid: signIn.sid,
     scope,
     amr: ['pwd'],
-    authTimeMs: Date.now(),
+    authTimeMs: nowMs,
     userAgent: '',
   })
+  /** Returns the sessions that the client has started. */
+  const started = async () =>
+    (await store.listBySub(sub, Date.now())).filter(({ sid }) => sid !== signIn.sid)
   return {
-    sub,
     store,
+    started,
     /** Returns the form that redeems a new code. */
     async issue(scope: string): Promise<URLSearchParams> {
       const code = await codes.issue(grant(scope))
