@@ -1,4 +1,5 @@
 import type { JsonObject } from '../core/json.ts'
+import type { RevokedSubject } from '../tokens/revocation-tokens.ts'
 
 /** The form of a `sub` (OpenID Connect Core §2), which travels in a header and a claim. */
 export const subPattern = /^[\x21-\x7e]{1,255}$/
@@ -131,12 +132,9 @@ export interface RotationResult {
  * all its tokens. `atMs` is the later of two clocks: the issuer's, which dates tokens, and the store's. So
  * the entry of an issuer whose clock is behind does not expire too early.
  */
-export interface Revocation {
+export interface Revocation extends RevokedSubject {
   /** The place in the log. Opaque; later entries, of any replica, have later positions. */
   readonly position: string
-  readonly kind: 'session' | 'user' | 'all' | 'key'
-  /** The `sid`, `sub` or `kid`; '' for `all`. */
-  readonly id: string
   readonly atMs: number
   /** When every token that it applies to has expired, by any clock. */
   readonly expiresAtMs: number
