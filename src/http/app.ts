@@ -16,6 +16,7 @@ import type { z } from 'zod'
 import { GatepassError } from '../core/errors.ts'
 import { answerBrokenRequest, createErrorHandler } from './error-handler.ts'
 import type { Metrics } from './metrics.ts'
+import type { OpenApiInfo } from './openapi-document.ts'
 
 /** Options that the process passes to every app. */
 export interface AppOptions {
@@ -250,14 +251,6 @@ export function refuseOtherMethods(app: FastifyInstance, routes: RouteTable): vo
       handler: async () => {},
     })
   }
-}
-
-export interface OpenApiInfo {
-  readonly title: string
-  readonly description: string
-  readonly version: string
-  /** Name of the refresh cookie, if the service has one. */
-  readonly cookieName?: string
 }
 
 /** Serves `/openapi.json`, generated from the schemas of the routes that are registered later. */

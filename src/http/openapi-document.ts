@@ -7,10 +7,17 @@ import {
 import type { core } from 'zod'
 import { problemType } from '../core/errors.ts'
 import { securitySchemes } from '../verifier/fastify.ts'
-import type { OpenApiInfo } from './app.ts'
 
 /** The operations of OpenAPI 3.1. Fastify supports QUERY too, which comes with OpenAPI 3.2. */
 const operations = new Set(['GET', 'PUT', 'POST', 'DELETE', 'OPTIONS', 'HEAD', 'PATCH', 'TRACE'])
+
+export interface OpenApiInfo {
+  readonly title: string
+  readonly description: string
+  readonly version: string
+  /** Name of the refresh cookie, if the service has one. */
+  readonly cookieName?: string
+}
 
 /** Creates the document from the schemas of routes. Only a request for the document loads this module. */
 export async function createOpenApiDocument(
