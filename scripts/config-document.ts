@@ -1,7 +1,7 @@
 import * as z from 'zod'
-import { type ClientSettings, clientSchema, defaultClients } from './clients.ts'
-import { allowedValues, environmentName } from './setting.ts'
-import { type settings as allSettings, type SettingName, settings } from './settings.ts'
+import { type ClientSettings, clientSchema, defaultClients } from '../src/config/clients.ts'
+import { allowedValues, environmentName } from '../src/config/setting.ts'
+import { type settings as allSettings, type SettingName, settings } from '../src/config/settings.ts'
 
 /** Generates docs/config.md. Defaults and limits come from the schemas. */
 export function configDocument(): string {
