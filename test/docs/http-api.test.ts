@@ -53,8 +53,3 @@ t.test('it names the routes of the admin port', async (t) => {
   const named = codeSpans(document)
   for (const route of routes) t.ok(named.includes(route), route)
 })
-
-t.test('the script for a page is JavaScript', async (t) => {
-  const [, script = ''] = /```js\n(.*?)```/s.exec(readProjectFile('docs/http-api.md')) ?? []
-  t.doesNotThrow(() => new Function(script))
-})
