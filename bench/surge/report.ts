@@ -51,10 +51,10 @@ function table({ systems }: SurgeResult): Table {
 function sentence(result: SurgeResult): string {
   const { machine, gatepass, node, versions, options, calibration, date } = result
   return [
-    `${formatNumber(options.users)} signed-in users, from ${formatNumber(calibration.unit_per_second)} actions a second`,
-    `to ten times as many, ${percent(calibration.share)} of the most that Gatepass takes, and back;`,
-    `access tokens of ${options.accessTtl_s} s, and ${percent(options.lostRefreshes)} of the answers to`,
-    `refreshes lost on the way. Gatepass ${commitText(gatepass)}, Node ${node}, nginx ${versions.nginx},`,
+    `${formatNumber(options.users)} users are signed in. The load rises from ${formatNumber(calibration.unit_per_second)} actions`,
+    `a second to ten times as many, ${percent(calibration.share)} of the most that Gatepass takes, and falls again.`,
+    `Access tokens live for ${options.accessTtl_s} s, and ${percent(options.lostRefreshes)} of the answers to`,
+    `refreshes are lost. Gatepass ${commitText(gatepass)}, Node ${node}, nginx ${versions.nginx},`,
     `Redis ${versions.redis}, ${machine.cpu} with ${machine.cores} cores, ${date.slice(0, 10)}`,
   ]
     .join(' ')

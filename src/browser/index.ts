@@ -22,7 +22,7 @@ export type {
  *
  * const auth = createAuthClient({ issuer: 'https://auth.example.com' })
  * await auth.login({ username: 'ada', password: 'correct horse battery staple' })
- * const orders = await auth.fetch('https://auth.example.com/me')
+ * const response = await auth.fetch('https://auth.example.com/sessions')
  * ```
  */
 export function createAuthClient(options: AuthClientOptions): AuthClient {

@@ -86,6 +86,10 @@ declare module 'fastify' {
   }
 }
 
+/**
+ * The lifetimes default to those of the service: 90 days for a session, 300 s for an access token, and
+ * 400 days for the data of a user.
+ */
 export interface GatepassDataOptions extends Partial<DataLifetimes> {
   /** URL of a store, such as `rediss://…`, or an open store, which the plugin does not close. */
   readonly store: string | DataStore
@@ -95,13 +99,15 @@ export interface GatepassDataOptions extends Partial<DataLifetimes> {
    * writers can change them unnoticed.
    */
   readonly secrets: readonly string[] | null
+  /** The schema of each field. */
   readonly fields: AppSchemas
-  /** Timeout of a call to a store that is given as a URL. Default: 250. */
+  /** Timeout of a call to a store that is given as a URL. Default: 250 ms. */
   readonly deadlineMs?: number
   /** Replicas of a Redis, given as a URL, that must confirm a change. Default: 0. */
   readonly replicas?: number
   /** Receives measurements. */
   readonly observer?: DataObserver
+  /** Source of the time. Default: the system clock. */
   readonly clock?: Clock
 }
 

@@ -72,7 +72,10 @@ const result: SurgeResult = {
 
 t.test('the table has the goals and the latencies of each system', async (t) => {
   const lines = surgeReport(result, markdownTable).split('\n')
-  t.match(lines[0], /^4,000 signed-in users, from 70 actions a second to ten times as many, 30 % /)
+  t.match(
+    lines[0],
+    /^4,000 users are signed in. The load rises from 70 actions a second to ten times as many, 30 %/,
+  )
   t.match(lines[0], /Gatepass cada9f49, Node v24.21.0, nginx 1.26.3, Redis 8.0.2, AMD EPYC/)
   t.equal(lines[4], '| Gatepass | 32,279 | 0 | 0 | 0 | 0 | 10 ms | 3.5 s | 2,335 | 4,000 |')
   t.match(lines[5], '| 0 | 1,317 | 275 | – |')
