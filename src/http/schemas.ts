@@ -123,6 +123,7 @@ export const pushedRequestForm = z
     prompt: text.optional(),
     max_age: text.optional(),
     login_hint: text.optional(),
+    id_token_hint: text.optional(),
     ui_locales: text.optional(),
     dpop_jkt: text.optional(),
     ...clientParameters,
