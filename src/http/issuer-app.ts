@@ -138,7 +138,7 @@ export function buildIssuerApp(options: IssuerAppOptions): FastifyInstance {
   return app
 }
 
-/** RFC 9449 §8 and §8.2: the response to each proof has the next nonce, whether the proof is accepted. */
+/** RFC 9449 §8 and §8.2: the response to each proof, accepted or not, has the next nonce. */
 function sendNonces(app: FastifyInstance, nonces: Pick<DpopNonces, 'current'>): void {
   app.addHook('onRequest', async (request, reply) => {
     if (request.headers.dpop !== undefined) reply.header('dpop-nonce', nonces.current())
