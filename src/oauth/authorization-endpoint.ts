@@ -82,7 +82,8 @@ export class AuthorizationEndpoint {
    * @param client has authenticated
    * @param jkt the key of which the client has proven possession (RFC 9449 §10.1)
    * @param admit called before an acceptable request is stored. Throws if it must not be stored
-   * @throws `request_malformed`, `redirect_uri_not_allowed`, `grant_not_allowed`, `store_unavailable`
+   * @throws `request_malformed`, `redirect_uri_not_allowed`, `grant_not_allowed`, `dpop_proof_invalid`,
+   *   `store_unavailable`; whatever `admit` throws
    */
   async push(
     client: Client,

@@ -19,7 +19,7 @@ import { IssuedTokens, TokenInspection } from './token-inspection.ts'
 
 export interface AuthorizationServerOptions {
   readonly issuer: Issuer
-  /** Stores one-time values: codes, and the `jti`s of client assertions. */
+  /** Stores one-time values, such as codes, and the revocation log. */
   readonly store: SessionStore
   /** Accepts the issuer's own tokens, whatever their audience. */
   readonly verifier: Verifier

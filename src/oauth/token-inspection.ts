@@ -136,7 +136,7 @@ export interface IssuedTokensOptions {
   readonly clock: Clock
 }
 
-/** A list without sessions and users: the store is asked about sessions instead. */
+/** Limit of revoked sessions and users in memory. The store is asked about each session as well. */
 const maxRevocations = 100_000
 
 /** Reads access tokens of this issuer that a client sends without being their holder. */

@@ -150,8 +150,8 @@ export const followUpMs = 3_600_000
 export const logStart = ''
 
 /**
- * Authorization codes, challenges, consents and the `jti`s of client assertions, for all replicas together.
- * Ids are opaque and stored as given: hash a secret first. The store removes what has expired. Every call
+ * Authorization codes, pushed requests, consents, the clients to notify and the `jti`s of client assertions,
+ * for all replicas together. Ids are opaque and stored as given: hash a secret first. The store removes what has expired. Every call
  * throws `store_unavailable`.
  */
 export interface OneTimeStore {
