@@ -6,30 +6,60 @@ import type { CliContext } from './context.ts'
 
 type Row = Readonly<Record<string, unknown>>
 
-/** Prints rows as a table for people, or as JSON for programs. */
-export function print(out: NodeJS.WritableStream, rows: readonly Row[], asJson: boolean): void {
-  out.write(asJson ? printableJson(rows) : table(rows))
+/** Rows that are formatted together: all users of a large installation would fill the memory. */
+const pageSize = 1_000
+
+/** Prints rows as a table for people, or as JSON for programs. Stops when the reader of a pipe leaves. */
+export async function print(
+  out: NodeJS.WritableStream,
+  rows: Iterable<Row> | AsyncIterable<Row>,
+  asJson: boolean,
+): Promise<void> {
+  const pages = pagesOf(rows)
+  for await (const text of asJson ? jsonOf(pages) : tableOf(pages)) {
+    const error = await new Promise((resolve) => out.write(text, resolve))
+    if (error) return
+  }
+}
+
+async function* pagesOf(rows: Iterable<Row> | AsyncIterable<Row>): AsyncGenerator<Row[]> {
+  let page: Row[] = []
+  for await (const row of rows) {
+    page.push(row)
+    if (page.length < pageSize) continue
+    yield page
+    page = []
+  }
+  if (page.length > 0) yield page
+}
+
+async function* jsonOf(pages: AsyncIterable<Row[]>): AsyncGenerator<string> {
+  let separator = '['
+  for await (const page of pages) {
+    const withoutBrackets = printableJson(page).slice(2, -3)
+    yield `${separator}\n${withoutBrackets}`
+    separator = ','
+  }
+  yield separator === '[' ? '[]\n' : '\n]\n'
 }
 
 /** One long cell must not widen all rows. */
 const maxPadding = 60
 
-function table(rows: readonly Row[]): string {
-  const [first] = rows
-  if (first === undefined) return 'none\n'
-  const head = Object.keys(first).map((name) => name.toUpperCase())
-  const body = rows.map((row) => Object.values(row).map(cell))
-  const widths = head.map((name, column) => {
-    const longest = (width: number, row: readonly string[]) =>
-      Math.max(width, row[column]?.length ?? 0)
-    return Math.min(maxPadding, body.reduce(longest, name.length))
-  })
-  const line = (row: readonly string[]) =>
-    row
-      .map((text, column) => text.padEnd(widths[column] ?? 0))
-      .join('  ')
-      .trimEnd()
-  return `${[head, ...body].map(line).join('\n')}\n`
+/** A longer cell widens its column from its page on. */
+async function* tableOf(pages: AsyncIterable<Row[]>): AsyncGenerator<string> {
+  let widths: number[] = []
+  for await (const page of pages) {
+    const lines = page.map((row) => Object.values(row).map(cell))
+    if (widths.length === 0)
+      lines.unshift(Object.keys(page[0] ?? {}).map((name) => name.toUpperCase()))
+    for (const cells of lines) {
+      widths = cells.map((text, at) => Math.max(widths[at] ?? 0, Math.min(text.length, maxPadding)))
+    }
+    const padded = (text: string, column: number) => text.padEnd(widths[column] ?? 0)
+    yield lines.map((cells) => `${cells.map(padded).join('  ').trimEnd()}\n`).join('')
+  }
+  if (widths.length === 0) yield 'none\n'
 }
 
 /** A cell may be the text of a user: a name, an attribute, session data. */

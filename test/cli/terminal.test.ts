@@ -1,4 +1,4 @@
-import { PassThrough, Readable } from 'node:stream'
+import { PassThrough, Readable, Writable } from 'node:stream'
 import t from 'tap'
 import type { CliContext } from '../../src/cli/context.ts'
 import { askLine, print, readPassword, readPiped, reportError } from '../../src/cli/terminal.ts'
@@ -24,17 +24,42 @@ t.test('a password in another encoding is refused, not changed', async (t) => {
   }
 })
 
-t.test('a table may have more rows than a call has arguments', (t) => {
-  let text = ''
-  const out = { write: (part: string) => (text += part) } as unknown as NodeJS.WritableStream
-  print(
-    out,
-    Array.from({ length: 200_000 }, (_, id) => ({ id, name: 'ada' })),
-    false,
-  )
-  t.match(text, /^ID {6}NAME\n0 {7}ada\n/)
-  t.match(text, /\n199999 {2}ada\n$/)
-  t.end()
+/** Returns what `print` writes, one item per write. */
+async function printed(rows: Iterable<object>, asJson: boolean): Promise<string[]> {
+  const writes: string[] = []
+  const out = new Writable({
+    decodeStrings: false,
+    write(text, _encoding, done) {
+      writes.push(text)
+      done()
+    },
+  })
+  await print(out, rows as Iterable<Record<string, unknown>>, asJson)
+  return writes
+}
+
+t.test(
+  'a long list is printed in parts, which together are one table or one JSON text',
+  async (t) => {
+    const rows = Array.from({ length: 2_500 }, (_, id) => ({ id, name: 'ada', tags: { a: [1] } }))
+    const table = await printed(rows, false)
+    t.match(table[0], /^ID {3}NAME {2}TAGS\n0 {4}ada {3}\{"a":\[1\]\}\n/)
+    t.match(table[2], /\n2499 {2}ada {3}\{"a":\[1\]\}\n$/)
+    t.equal(table.join('').split('\n').length, 2_502)
+    t.equal((await printed(rows, true)).join(''), `${JSON.stringify(rows, null, 2)}\n`)
+    t.same([await printed([], false), await printed([], true)], [['none\n'], ['[]\n']])
+  },
+)
+
+t.test('a list ends when nobody reads it', async (t) => {
+  const out = new Writable({ write: (_text, _encoding, done) => done(new Error('EPIPE')) })
+  out.on('error', () => {})
+  let rows = 0
+  async function* endless() {
+    for (;;) yield { row: rows++ }
+  }
+  await print(out, endless(), false)
+  t.equal(rows, 1_000)
 })
 
 t.test('the error of a store says why it is unavailable', async (t) => {

@@ -66,7 +66,7 @@ export async function exportData(context: CliContext, options: { user: string; j
         rows.push({ scope: owner.scope, session_id: sid, field, value })
       }
     }
-    print(context.stdout, rows, options.json)
+    await print(context.stdout, rows, options.json)
     if (unreadable === 0) return
     context.stderr.write(`Values that could not be decrypted and are missing: ${unreadable}.\n`)
     process.exitCode = exitCodes.failed

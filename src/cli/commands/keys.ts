@@ -31,7 +31,7 @@ export async function listKeys(context: CliContext, options: { json: boolean }):
     activates_at: isoTime(key.activateAtMs),
     removed_at: isoTime(key.removedAtMs),
   }))
-  print(context.stdout, rows, options.json)
+  await print(context.stdout, rows, options.json)
 }
 
 /** `gatepass keys rotate`: publishes the next key before the end of the epoch. */
@@ -41,7 +41,7 @@ export async function rotateKeys(context: CliContext, options: { json: boolean }
   const { name, kid, alg, activateAtMs } = await keys.rotate()
   await keys.close()
   const row = { name, kid, alg, activates_at: isoTime(activateAtMs) }
-  if (options.json) print(context.stdout, [row], true)
+  if (options.json) await print(context.stdout, [row], true)
   else {
     context.stdout.write(
       `The key ${kid} (${alg}) is published. It signs from ${row.activates_at}, when every verifier has it.\n`,

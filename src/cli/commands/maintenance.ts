@@ -36,7 +36,10 @@ export async function migrateStores(context: CliContext): Promise<void> {
 }
 
 /** `gatepass config`: every effective setting, where it comes from, and its unit. */
-export function showConfig(context: CliContext, options: { role: Role; json: boolean }): void {
+export async function showConfig(
+  context: CliContext,
+  options: { role: Role; json: boolean },
+): Promise<void> {
   const { effective } = configOf(context, options.role, { optional: ['secret'] })
   const rows = effective.map(({ name, value, source }) => {
     const { secret, unit } = allSettings.find((setting) => setting.name === name) ?? {}
@@ -47,7 +50,7 @@ export function showConfig(context: CliContext, options: { role: Role; json: boo
       source: sourceText(source),
     }
   })
-  print(context.stdout, rows, options.json)
+  await print(context.stdout, rows, options.json)
 }
 
 /** The URL of a store may contain a password. */

@@ -5,7 +5,7 @@ import { systemClock } from '../../core/clock.ts'
 import { GatepassError } from '../../core/errors.ts'
 import type { JsonObject } from '../../core/json.ts'
 import { attributesSchema, importUsers, maxUserBytes } from '../../issuer/user-import.ts'
-import { generatePassword } from '../../issuer/users.ts'
+import { generatePassword, type Users } from '../../issuer/users.ts'
 import { parseStrictJson } from '../../tokens/strict-decoding.ts'
 import { adminConfigOf, type CliContext } from '../context.ts'
 import { type AccountDeps, openAccountDeps } from '../issuer-wiring.ts'
@@ -40,19 +40,14 @@ export async function addUser(context: CliContext, name: string, options: AddOpt
 }
 
 export async function listUsers(context: CliContext, options: { json: boolean }) {
-  await withAccounts(context, async ({ users }) => {
-    const rows = []
-    for await (const { loginName, sub, disabled, createdAtMs, attributes } of users.list()) {
-      rows.push({
-        login_name: loginName,
-        sub,
-        disabled,
-        created_at: isoTime(createdAtMs),
-        attributes,
-      })
-    }
-    print(context.stdout, rows, options.json)
-  })
+  await withAccounts(context, ({ users }) => print(context.stdout, userRows(users), options.json))
+}
+
+async function* userRows(users: Users) {
+  for await (const { loginName, sub, disabled, createdAtMs, attributes } of users.list()) {
+    const created_at = isoTime(createdAtMs)
+    yield { login_name: loginName, sub, disabled, created_at, attributes }
+  }
 }
 
 export async function changePassword(context: CliContext, name: string) {
