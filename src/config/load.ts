@@ -231,7 +231,9 @@ function unknownNames(env: Environment, file: Readonly<Record<string, unknown>>)
   for (const name of Object.keys(env)) {
     if (!name.startsWith('GATEPASS_') || variables.includes(name)) continue
     if (textOf(env, name) === undefined) continue
-    const meant = nearest(name, variables)
+    // Every setting has a form with _FILE, so a user may expect one of the settings file.
+    const meant =
+      name === `${configFileVariable}_FILE` ? configFileVariable : nearest(name, variables)
     if (meant) problems.push({ pointer: name, detail: `is not a setting; did you mean ${meant}?` })
   }
   return problems

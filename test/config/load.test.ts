@@ -226,6 +226,10 @@ t.test('a longer name may have more mistakes', async (t) => {
   t.same(problems({ env: { ...env, GATEPASS_TRUSTED_PROXY: '10.0.0.0/8' } }), [
     'GATEPASS_TRUSTED_PROXY is not a setting; did you mean GATEPASS_TRUSTED_PROXIES?',
   ])
+  // Every setting has a form with _FILE, but the settings file is no setting.
+  t.same(problems({ env: { ...env, GATEPASS_CONFIG_FILE: '/etc/gatepass.json' } }), [
+    'GATEPASS_CONFIG_FILE is not a setting; did you mean GATEPASS_CONFIG?',
+  ])
   t.same(problems({ env: { ...env, GATEPASS_IMAGE: 'gatepass:1' } }), [])
 })
 
