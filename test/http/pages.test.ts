@@ -1,6 +1,9 @@
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import t from 'tap'
 import { consentPage, html, signInPage } from '../../src/http/pages/page.ts'
 import { textsFor } from '../../src/http/pages/texts.ts'
+import { projectFolder } from '../support/project.ts'
 
 const paths = {
   style: '/s',
@@ -49,6 +52,18 @@ t.test('the fields of a sign-in that failed are described by the failure', async
   t.match(page('Try again later.', false), described)
   t.notMatch(page('Try again later.', false), 'aria-invalid')
   t.notMatch(page(null, false), 'aria-')
+})
+
+t.test('a browser without light-dark() shows the light colours', async (t) => {
+  const css = readFileSync(join(projectFolder, 'src/http/pages/palette.css'), 'utf8')
+  const [both = '', light = ''] = css.split('@supports not (color: light-dark(')
+  const valuesOf = (text: string) =>
+    [...text.matchAll(/(--[\w-]+):\s*([^;]+);/g)].map(([, name, value = '']) => {
+      const chosen = value.replace(/light-dark\(([^,]+), (?:rgb\([^)]+\)|[^)]+)\)/g, '$1')
+      return `${name}: ${chosen.replace(/\s+/g, ' ')}`
+    })
+  t.same(valuesOf(light), valuesOf(both))
+  t.equal(valuesOf(light).length, 12)
 })
 
 t.test('the language: as the client asks, else as the browser does, else English', async (t) => {
