@@ -21,14 +21,13 @@ onClick('call-allowed', () => callApi('/whoami'))
 onClick('call-refused', () => callApi('/data/user/cart'))
 
 auth.onChange(showState)
-const refusal = await auth.returned.then(
-  () => null,
-  (error: unknown) => error,
-)
+const failures: unknown[] = []
+const note = (error: unknown) => failures.push(error)
+await auth.returned.catch(note)
 // After a reload the client has a refresh token, and no access token yet.
-await auth.getAccessToken().catch(showRefusal)
+await auth.getAccessToken().catch(note)
 await showState()
-if (refusal !== null) showRefusal(refusal)
+if (failures.length > 0) showRefusal(failures[0])
 
 function onClick(id: string, work: () => Promise<unknown>): void {
   const button = byId(id)
@@ -85,14 +84,14 @@ async function callApi(path: string): Promise<void> {
 }
 
 function showRefusal(error: unknown): void {
-  if (!(error instanceof AuthClientError)) throw error
   const place = byId('refusal')
-  const isDenied = error.message.startsWith('access_denied')
+  const text = messageOf(error)
+  const codes = error instanceof AuthClientError ? [error.code] : []
   setText(
     place,
-    isDenied
+    text.startsWith('access_denied')
       ? 'You have not allowed Photo Prints to use your account.'
-      : [...new Set([error.code, messageOf(error)])].join(': '),
+      : [...new Set([...codes, text])].join(': '),
   )
   place.hidden = false
 }

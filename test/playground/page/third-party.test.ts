@@ -52,6 +52,13 @@ t.test('sign in with consent, call an API, sign out; then no question is asked',
   await page.locator('#call-refused').click()
   t.match(await textOf(page, '#answers .bad'), '403 scope_insufficient')
 
+  // A server in front of the issuer refuses the refresh.
+  const refused = { status: 403, headers: { 'access-control-allow-origin': '*' } }
+  await page.route('**/oauth/token', (route) => route.fulfill(refused))
+  await page.reload()
+  t.match(await textOf(page, '#refusal'), 'The issuer is not responding')
+  await page.unroute('**/oauth/token')
+
   await page.reload()
   await textOf(page, '#user-name', /Demo User/)
   await page.locator('#sign-out').press('Enter')
@@ -72,6 +79,14 @@ t.test('a user who refuses is not signed in', async (t) => {
   await answer(page, 'Do not allow')
   t.match(await textOf(page, '#refusal'), 'You have not allowed Photo Prints to use your account.')
   t.equal(page.url(), `${origin}/`)
+})
+
+t.test('a page that may store nothing says so', async (t) => {
+  const user = await playground.user(t)
+  await user.addInitScript(
+    `IDBFactory.prototype.open = () => { throw new DOMException('Denied.', 'SecurityError') }`,
+  )
+  t.equal(await textOf(await openApplication(user), '#refusal'), 'Denied.')
 })
 
 t.test('a popup, which the user closes, and then signs in by', async (t) => {
