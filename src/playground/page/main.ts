@@ -1,3 +1,4 @@
+import { browser } from '../../browser/platform.ts'
 import { startCartCard } from './cart-card.ts'
 import { startDevicesCard } from './devices-card.ts'
 import { byId, notify } from './dom.ts'
@@ -44,9 +45,9 @@ auth
 function startTheme(): void {
   const names = { auto: 'Theme: system', light: 'Theme: light', dark: 'Theme: dark' } as const
   const themes = ['auto', 'light', 'dark'] as const
-  const storageName = 'gatepass playground theme'
+  const kept = browser.item('gatepass playground theme')
   const toggle = byId('theme')
-  let theme = themes.find((one) => one === localStorage.getItem(storageName)) ?? 'auto'
+  let theme = themes.find((one) => one === kept.get()) ?? 'auto'
   const show = () => {
     document.documentElement.dataset.theme = theme
     toggle.setAttribute('aria-label', names[theme])
@@ -54,7 +55,7 @@ function startTheme(): void {
   }
   toggle.addEventListener('click', () => {
     theme = themes[(themes.indexOf(theme) + 1) % themes.length] ?? 'auto'
-    localStorage.setItem(storageName, theme)
+    kept.set(theme)
     show()
   })
   show()

@@ -31,6 +31,9 @@ for (const [look, options] of Object.entries(looks)) {
     await page.locator('#add-device').click()
     await textOf(page, '#notices')
     await isFine(t, page, 'the dashboard')
+    await page.emulateMedia({ forcedColors: 'active' })
+    t.same(await page.evaluate(invisible), [], 'with forced colors')
+    await page.emulateMedia({ forcedColors: 'none' })
     if (options.isMobile) t.same(await lowTargets(page), [])
     await page.setViewportSize({ width: 320, height: 700 })
     t.equal(await overhang(page), 0, 'the narrowest window there is, or a big one at 400 %')
@@ -43,6 +46,18 @@ for (const [look, options] of Object.entries(looks)) {
     if (options.isMobile) t.same(await lowTargets(page), [])
   })
 }
+
+/** The elements that show something by their background, if it cannot be seen. */
+const invisible = `(() => {
+  const backgroundOf = (one, part) => getComputedStyle(one, part).backgroundColor
+  const card = backgroundOf(document.querySelector('.card'))
+  return ['.rates :checked + span', '.swatch', '.share', '.responses span:last-child', '#token-life']
+    .filter((one) => {
+      const part = one === '#token-life' ? '::after' : null
+      const color = backgroundOf(document.querySelector(one), part)
+      return color === card || color === 'rgba(0, 0, 0, 0)'
+    })
+})()`
 
 /** Where the keyboard goes: by its name, and whether one sees where it is. */
 const focused = `(() => {
@@ -114,6 +129,21 @@ t.test('the browser keeps the chosen theme', async (t) => {
   t.equal(await background(), dark)
   await page.emulateMedia({ colorScheme: 'light' })
   t.equal(await background(), dark, 'whatever the system says')
+})
+
+t.test('a browser without JavaScript, and one that lets the page store nothing', async (t) => {
+  const plain = await (await playground.user(t, { javaScriptEnabled: false })).newPage()
+  await plain.goto(playground.url)
+  await plain.locator('noscript .card').waitFor()
+  const user = await playground.user(t)
+  await user.addInitScript(`Object.defineProperty(globalThis, 'localStorage', {
+    get() { throw new DOMException('Access is denied for this document.', 'SecurityError') },
+  })`)
+  const page = await user.newPage()
+  await page.goto(playground.url)
+  await page.locator('#welcome').waitFor()
+  await page.locator('#theme').press('Enter')
+  t.equal(await page.locator('#theme').getAttribute('aria-label'), 'Theme: light')
 })
 
 t.test('with reduced motion nothing moves', async (t) => {
