@@ -20,7 +20,7 @@ import {
   toRevocation,
   toSession,
 } from '../sql-rows.ts'
-import { PostgresDatabase, type PostgresOptions } from './database.ts'
+import { PostgresDatabase, type PostgresOptions, type Statement } from './database.ts'
 import * as statements from './session-statements.ts'
 
 /** The physical position (ctid) before the first row of a table. */
@@ -157,18 +157,14 @@ export class PostgresSessionStore implements SessionStore {
     return rowCount === 1
   }
 
+  /** The removals run at the same time, so that one that fails holds up no other. */
   async removeExpired(nowMs: number, limit: number): Promise<boolean> {
-    const values = [this.#sweptTo, nowMs, limit]
-    const { rows } = await this.#db.run<{ seen: number; last: string | null }>(
-      statements.deleteExpired,
-      values,
-    )
-    const { seen = 0, last = null } = rows[0] ?? {}
-    this.#sweptTo = seen < limit ? tableStart : (last ?? tableStart)
-    const log = await this.#db.run(statements.deleteExpiredRevocations, [nowMs - followUpMs, limit])
-    const oneTimeValues = [nowMs - oneTimeMarginMs, limit]
-    const oneTime = await this.#db.run(statements.deleteExpiredOneTime, oneTimeValues)
-    return this.#sweptTo !== tableStart || log.rowCount === limit || oneTime.rowCount === limit
+    const hasMore = await Promise.all([
+      this.#removeExpiredSessions(nowMs, limit),
+      this.#removeSlice(statements.deleteExpiredRevocations, nowMs - followUpMs, limit),
+      this.#removeSlice(statements.deleteExpiredOneTime, nowMs - oneTimeMarginMs, limit),
+    ])
+    return hasMore.includes(true)
   }
 
   async clockMs(): Promise<number> {
@@ -182,6 +178,22 @@ export class PostgresSessionStore implements SessionStore {
 
   close(): Promise<void> {
     return this.#db.close()
+  }
+
+  async #removeExpiredSessions(nowMs: number, limit: number): Promise<boolean> {
+    const values = [this.#sweptTo, nowMs, limit]
+    const { rows } = await this.#db.run<{ seen: number; last: string | null }>(
+      statements.deleteExpired,
+      values,
+    )
+    const { seen = 0, last = null } = rows[0] ?? {}
+    this.#sweptTo = seen < limit ? tableStart : (last ?? tableStart)
+    return this.#sweptTo !== tableStart
+  }
+
+  async #removeSlice(statement: Statement, nowMs: number, limit: number): Promise<boolean> {
+    const { rowCount } = await this.#db.run(statement, [nowMs, limit])
+    return rowCount === limit
   }
 
   async #load(sid: string): Promise<Session | null> {

@@ -1,13 +1,14 @@
 import { isDeepStrictEqual } from 'node:util'
 import t, { type Test } from 'tap'
 import { digest, randomId } from '../../../src/core/secrets.ts'
-import { logStart, type Session } from '../../../src/stores/ports.ts'
+import { followUpMs, logStart, type Session } from '../../../src/stores/ports.ts'
 import { PostgresSessionStore } from '../../../src/stores/postgres/session-store.ts'
 import { decideRotation } from '../../../src/stores/rotation.ts'
 import { patient } from '../../support/patience.ts'
 import { PostgresServer } from '../../support/postgres.ts'
 import fc from '../../support/properties.ts'
 import { policy, rotation, session, t0 } from '../../support/sessions.ts'
+import { until } from '../../support/until.ts'
 import { sessionStoreContract } from '../session-store-contract.ts'
 import { sessionWorld } from '../session-world.ts'
 
@@ -95,6 +96,17 @@ t.test('requests that wait for a row decide by its new version', async (t) => {
   for (const result of await results) {
     t.match(result, { outcome: 'replayed', session: { generation: 1 } })
   }
+})
+
+t.test('the log is cleaned although sessions cannot be', async (t) => {
+  const { store, other } = await open(t)
+  await store.appendRevocation('all', '', t0, 0)
+  const entries = () => store.revocationsAfter(logStart, 1)
+  const [entry] = await entries()
+  await other.query('ALTER TABLE gatepass.sessions RENAME TO elsewhere')
+  const removing = store.removeExpired((entry?.expiresAtMs ?? 0) + followUpMs, 10)
+  await t.rejects(removing, { code: 'store_unavailable' })
+  await until('the log is empty', async () => (await entries()).length === 0)
 })
 
 t.test('of many concurrent rotations, one mints', async (t) => {
