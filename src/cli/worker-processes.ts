@@ -15,7 +15,7 @@ import {
   stopMessage,
 } from './shutdown.ts'
 import { exitCodes } from './terminal.ts'
-import { liveWorkers, WorkerMetrics, workersReadiness } from './worker-reports.ts'
+import { liveWorkers, receiveReport, WorkerMetrics, workersReadiness } from './worker-reports.ts'
 
 /** Pause before a worker process that exited is replaced. */
 const restartDelayMs = 1_000
@@ -100,6 +100,7 @@ function forkWorker(): Worker {
   const worker = cluster.fork()
   states.set(worker, 'starting')
   closeLostConnections(worker)
+  worker.on('message', receiveReport)
   worker.on('message', (message?: Partial<ReadyMessage>) => {
     if (message?.type !== 'ready') return
     if (states.get(worker) === 'reload_due') sendTo(worker.process, reloadMessage)

@@ -108,23 +108,26 @@ export class WorkerMetrics {
   }
 }
 
+/** Receivers of the reports that have not arrived, by the id of the request. */
+const receivers = new Map<string, (report: Reports[keyof Reports]) => void>()
+
+/** Receives the messages of the worker processes. Ignores those that are no report. */
+export function receiveReport(message: ReportMessage): void {
+  if (message?.type === 'report') receivers.get(message.id)?.(message.report)
+}
+
 /** Returns the report of a worker process; null if the process does not answer in time. */
-function requestReport<S extends keyof Reports>(
+async function requestReport<S extends keyof Reports>(
   worker: Worker,
   subject: S,
 ): Promise<Reports[S] | null> {
   const id = randomUUID()
-  return new Promise((resolve) => {
-    const finish = (report: Reports[S] | null) => {
-      clearTimeout(timer)
-      worker.off('message', onMessage)
-      resolve(report)
-    }
-    const onMessage = (message: ReportMessage) => {
-      if (message?.type === 'report' && message.id === id) finish(message.report as Reports[S])
-    }
-    const timer = setTimeout(finish, reportTimeoutMs, null)
-    worker.on('message', onMessage)
-    sendTo(worker.process, { type: 'report_request', id, subject } satisfies ReportRequest)
-  })
+  const { promise, resolve } = Promise.withResolvers<Reports[keyof Reports] | null>()
+  const timer = setTimeout(resolve, reportTimeoutMs, null)
+  receivers.set(id, resolve)
+  sendTo(worker.process, { type: 'report_request', id, subject } satisfies ReportRequest)
+  const report = await promise
+  clearTimeout(timer)
+  receivers.delete(id)
+  return report as Reports[S] | null
 }

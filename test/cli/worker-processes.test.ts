@@ -179,7 +179,10 @@ t.test('no counter falls when a worker is slow or exits', async (t) => {
   await until('both workers have reported', async () => (await served()) === 6)
   process.kill(first, 'SIGSTOP')
   await until('the worker has stopped', () => isInState(first, 'T'))
-  t.equal(await served(), 6, 'a slow worker')
+  // Node warns if more than ten of anything listen to one worker.
+  const scrapes = await Promise.all(Array.from({ length: 11 }, served))
+  t.same(new Set(scrapes), new Set([6]), 'a slow worker')
+  t.notMatch(issuer.stderr, /Warning/)
   process.kill(first, 'SIGKILL')
   await noticed(first)
   t.equal(await served(), 6, 'a worker that exited')
