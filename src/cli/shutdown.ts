@@ -78,7 +78,6 @@ export interface Shutdown {
   uninstall(): void
 }
 
-/** The steps of a shutdown. */
 export interface ShutdownSteps {
   /** Asks clients to leave. The process still answers requests. */
   drain(): void

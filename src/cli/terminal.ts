@@ -73,7 +73,6 @@ export function printableJson(value: unknown): string {
   return `${JSON.stringify(value, null, 2).split('\n').map(oneLine).join('\n')}\n`
 }
 
-/** Formats a time in ISO 8601. */
 export function isoTime(timeMs: number | null): string | null {
   return timeMs === null ? null : new Date(timeMs).toISOString()
 }
@@ -91,7 +90,6 @@ function escaped(character: string): string {
   return codes.map((code) => `\\u${code.toString(16).padStart(4, '0')}`).join('')
 }
 
-/** Exit codes. */
 export const exitCodes = { ok: 0, failed: 1, misused: 2 } as const
 
 /** Prints an error and returns the exit code. Prints a stack only for an unexpected error. */

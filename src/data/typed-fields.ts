@@ -150,7 +150,6 @@ export class TypedFields<S extends FieldSchemas> {
   }
 }
 
-/** Returns the value of an absent field. */
 function valueOfAbsent<S extends core.$ZodType>(schema: S): Stored<S> {
   const result = core.safeDecode(schema, undefined as core.input<S>)
   return (result.success ? result.data : undefined) as Stored<S>

@@ -38,7 +38,6 @@ export function buildAdminApp(options: AdminAppOptions): FastifyInstance {
   return app
 }
 
-/** Deadline of a check. */
 const checkTimeoutMs = 1_000
 
 /** A dependency that the service needs. It rejects if the dependency does not work. */

@@ -35,7 +35,6 @@ export interface AuditFields {
   readonly count?: number
 }
 
-/** Receives an audit event. */
 export type Audit = (event: AuditEvent, fields: AuditFields) => void
 
 /** Services may cause these events thousands of times a second, so they are logged at `debug`. */

@@ -112,7 +112,6 @@ export class Clients {
     return this.#byId.get(clientId)
   }
 
-  /** Returns the clients of third parties. */
   thirdParties(): Client[] {
     return [...this.#byId.values()].filter((client) => client.third_party)
   }

@@ -7,7 +7,6 @@ const macPattern = /^[\w-]{43}$/
 const maxMacs = 4
 const maxLength = prefix.length + 22 + maxMacs * 44
 
-/** The content of a device token. */
 interface DeviceToken {
   readonly id: string
   /** One per login name, newest first. */

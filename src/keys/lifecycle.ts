@@ -97,7 +97,6 @@ export function sortByActivation<Key extends KeyInfo>(keys: readonly Key[]): Key
   )
 }
 
-/** Returns the keys that are not revoked. */
 export function withoutRevoked<Key extends KeyInfo>(keys: readonly Key[]): Key[] {
   return keys.filter((key) => key.revokedAtMs === null)
 }

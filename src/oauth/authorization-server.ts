@@ -25,7 +25,6 @@ export interface AuthorizationServerOptions {
   readonly verifier: Verifier
   /** The published keys. */
   readonly keys: Pick<KeySource, 'find'>
-  /** The secrets of the issuer. */
   readonly secrets: Secrets
   readonly clockToleranceSeconds: number
   readonly backchannel?: Pick<BackchannelLogoutOptions, 'backoff' | 'onFailure'>

@@ -11,7 +11,6 @@ export interface ClientSecret {
   readonly hash: string
 }
 
-/** Creates a client secret and its hash. */
 export function createClientSecret(): ClientSecret {
   const secret = `gps_${randomBytes(32).toString('base64url')}`
   return { secret, hash: hashOf(secret) }

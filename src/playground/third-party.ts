@@ -10,7 +10,6 @@ const clientId = 'photo-prints'
 export interface ThirdPartyOptions {
   /** Its own origin, on this machine. */
   readonly origin: string
-  /** The URL of the issuer. */
   readonly issuer: string
   /** The URL of the API that it calls: a verifier. */
   readonly api: string

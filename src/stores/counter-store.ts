@@ -2,7 +2,6 @@ import { type RateLimiterAbstract, RateLimiterRes } from 'rate-limiter-flexible'
 import { systemClock } from '../core/clock.ts'
 import { storeUnavailable } from './store-errors.ts'
 
-/** The count of a key. */
 export interface Count {
   readonly count: number
   /** Time until the window ends and the count starts from zero. */

@@ -1,7 +1,6 @@
 import { equalBytes } from '../core/secrets.ts'
 import type { RotationOutcome, RotationRequest, Session } from './ports.ts'
 
-/** A decided rotation. */
 export interface RotationDecision {
   readonly outcome: RotationOutcome
   /** The session after the rotation; the same object if nothing changes. */

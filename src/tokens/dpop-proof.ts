@@ -141,7 +141,6 @@ export function jwkThumbprint(jwk: JsonObject, alg: Algorithm): string | null {
   return canonical.kty === kty ? digestText(JSON.stringify(canonical)) : null
 }
 
-/** Tells whether a value has the form of a thumbprint. */
 export function isThumbprint(value: unknown): value is string {
   return decodeBase64url(value)?.length === thumbprintBytes
 }

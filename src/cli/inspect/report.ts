@@ -22,7 +22,6 @@ export function reportInWords(check: TokenCheck, request: InspectRequest, now_s:
   ].join('\n')
 }
 
-/** Describes a token as JSON. */
 export function reportAsJson(check: TokenCheck, request: InspectRequest, now_s: number): string {
   const { code, decoded, signature, needsProof, revocationsChecked } = check
   const exp = decoded.claims?.exp
@@ -201,7 +200,6 @@ export function formatDistance(time_s: number, now_s: number): string {
   return time_s <= now_s ? `${duration} ago` : `in ${duration}`
 }
 
-/** Formats a time in the local time zone. */
 function formatLocalTime(time_s: number): string {
   const date = new Date(time_s * 1000)
   if (Number.isNaN(date.getTime())) return `${time_s} seconds after 1970, which is not a valid date`

@@ -146,7 +146,6 @@ export function pageRoutes(app: FastifyInstance, context: IssuerContext): void {
   endSessionRoutes(app, context, pages)
 }
 
-/** Answers errors with pages. */
 function answerWithPages(app: FastifyInstance, pages: Pages): void {
   app.setErrorHandler((thrown, request, reply) => {
     const error = noteError(thrown, request, reply)
@@ -401,7 +400,6 @@ function targetOf(redirectUri: string): string {
   return /^https?:$/.test(protocol) ? host : protocol.slice(0, -1)
 }
 
-/** The query of a request as text. */
 function queryOf({ raw }: FastifyRequest): string {
   const { url = '' } = raw
   const start = url.indexOf('?')

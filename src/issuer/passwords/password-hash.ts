@@ -18,7 +18,6 @@ export interface ScryptParameters {
   readonly salt: Buffer
 }
 
-/** Parameters of a bcrypt digest. */
 export interface BcryptParameters {
   readonly scheme: 'bcrypt'
   /** The prefix `$2b$12$` and the 22 characters of salt. */

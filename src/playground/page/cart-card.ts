@@ -146,7 +146,6 @@ interface Catalogue {
   readonly currency: string
 }
 
-/** The cart of the shop. */
 class ShopCart implements CartApi {
   readonly kind = 'shop'
   readonly note = 'Any replica of the shop answers: the cart is session data.'

@@ -190,7 +190,6 @@ const remoteSignOut: Scenario = {
   },
 }
 
-/** Starts the buttons of the scenarios. */
 export function startScenarios(page: Page): void {
   for (const scenario of [theft, tabs, keyRotation, remoteSignOut]) {
     const list = byId(`${scenario.id}-steps`)

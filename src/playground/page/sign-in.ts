@@ -2,7 +2,6 @@ import { AuthClientError, type AuthState } from '../../browser/index.ts'
 import { busyWhile, byId, el, messageOf, setText, short } from './dom.ts'
 import type { Page } from './page.ts'
 
-/** Starts the sign-in form. */
 export function startSignIn({ auth, feed, password: prompt }: Page): void {
   const form = byId<HTMLFormElement>('sign-in-form')
   const username = byId<HTMLInputElement>('username')

@@ -1,7 +1,6 @@
 import { followUpMs, type Revocation } from '../ports.ts'
 import { defineScript, type RedisCall } from './client.ts'
 
-/** The key of the log. */
 export const logKey = 'gp:revocations'
 
 /**
