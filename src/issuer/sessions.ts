@@ -41,14 +41,8 @@ export interface SessionsOptions {
 }
 
 /** The properties of a session that its login determines. */
-export interface NewSession {
-  readonly sub: string
-  readonly clientId: string
-  readonly scope: string
-  readonly amr: readonly string[]
-  readonly userAgent: string
-  /** Thumbprint of the key that the session is bound to (RFC 9449); null for none. */
-  readonly jkt: string | null
+export interface NewSession
+  extends Pick<Session, 'sub' | 'clientId' | 'scope' | 'amr' | 'userAgent' | 'jkt'> {
   /** When the user signed in. Default: now. */
   readonly authTimeMs?: number
 }

@@ -33,11 +33,7 @@ export interface KeyStatus extends KeyInfo {
 }
 
 /** A key that has to be created. */
-export interface NewKey {
-  readonly name: string
-  readonly alg: Algorithm
-  readonly activateAtMs: number
-}
+export type NewKey = Pick<KeyInfo, 'name' | 'alg' | 'activateAtMs'>
 
 /** Within this time every replica notices a key that was added to the store. */
 export function noticeMs(policy: KeyPolicy): number {

@@ -62,12 +62,7 @@ export interface DataWrite {
  */
 export type WriteOutcome = 'written' | 'conflict' | 'full' | 'ended'
 
-export interface DataRemoval {
-  readonly owner: DataOwner
-  readonly field: string
-  readonly expected?: Expected
-  readonly nowMs: number
-}
+export type DataRemoval = Pick<DataWrite, 'owner' | 'field' | 'expected' | 'nowMs'>
 
 /** `absent`: there was no such field, and the precondition allowed that. */
 export type RemovalOutcome = 'removed' | 'absent' | 'conflict' | 'ended'
