@@ -4,6 +4,9 @@ import { GatepassError } from '../core/errors.ts'
 import { collectRoutes, refuseOtherMethods } from './app.ts'
 
 const preflightMaxAgeSeconds = 600
+/** The headers that a page may send to the issuer, and read in its responses. */
+const sentHeaders = 'authorization, content-type, dpop, idempotency-key'
+const readHeaders = 'date, dpop-nonce, retry-after, www-authenticate'
 
 /**
  * Refuses cross-site requests that use a user's cookie (attack I3). Browsers state the caller in
@@ -46,8 +49,8 @@ export function allowOrigins(
     origin: [...origins],
     credentials: true,
     methods: ['GET', 'POST', 'DELETE'],
-    allowedHeaders: ['authorization', 'content-type', 'dpop', 'idempotency-key'],
-    exposedHeaders: ['date', 'dpop-nonce', 'retry-after', 'www-authenticate'],
+    allowedHeaders: sentHeaders,
+    exposedHeaders: readHeaders,
   }
   registerCors(app, allowed, exceptUrls)
 }
@@ -134,13 +137,12 @@ export function allowAnyPage(
     if (!urls.has(request.routeOptions.url ?? '')) return done()
     reply.header('access-control-allow-origin', '*')
     if (!isPreflight(request)) {
-      const exposed = 'date, dpop-nonce, retry-after, www-authenticate'
-      reply.header('access-control-expose-headers', exposed)
+      reply.header('access-control-expose-headers', readHeaders)
       return done()
     }
     reply.headers({
       'access-control-allow-methods': 'GET, POST',
-      'access-control-allow-headers': 'authorization, content-type, dpop, idempotency-key',
+      'access-control-allow-headers': sentHeaders,
       'access-control-max-age': preflightMaxAgeSeconds,
     })
     reply.code(204).send()

@@ -3,7 +3,7 @@ import * as z from 'zod'
 import { type ErrorCode, errorCodes, GatepassError } from '../../core/errors.ts'
 import { parseJson } from '../../core/json.ts'
 import { formatForm } from '../../oauth/form.ts'
-import { readBody } from '../../verifier/http-client.ts'
+import { readBody, readSeconds } from '../../verifier/http-client.ts'
 import { packageVersion } from '../context.ts'
 import { oneLine } from '../terminal.ts'
 
@@ -136,8 +136,8 @@ export class IssuerClient {
       return unavailable(`${this.issuer} answered with status ${status}.`)
     }
     const title = data.detail === undefined ? errorCodes[data.code].title : oneLine(data.detail)
-    const retryAfter = headers.get('retry-after') ?? ''
-    const wait = /^[0-9]{1,6}$/.test(retryAfter) ? ` Try again in ${retryAfter} s.` : ''
+    const retryAfter_s = readSeconds(headers.get('retry-after'))
+    const wait = retryAfter_s === null ? '' : ` Try again in ${retryAfter_s} s.`
     const problems = data.errors?.map(({ pointer, detail }) => ({
       pointer: oneLine(pointer),
       detail: oneLine(detail),
