@@ -151,8 +151,8 @@ export const logStart = ''
 
 /**
  * Authorization codes, pushed requests, consents, the clients to notify and the `jti`s of client assertions,
- * for all replicas together. Ids are opaque and stored as given: hash a secret first. The store removes what has expired. Every call
- * throws `store_unavailable`.
+ * for all replicas together. Ids are opaque and stored as given: hash a secret first. The store removes what
+ * has expired. Every call throws `store_unavailable`.
  */
 export interface OneTimeStore {
   /** Stores a payload until `expiresAtMs`. An id that exists keeps its payload. */
