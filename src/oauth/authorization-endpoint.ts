@@ -1,11 +1,12 @@
 import { type Clock, nowSeconds } from '../core/clock.ts'
 import { GatepassError } from '../core/errors.ts'
+import { parseJson } from '../core/json.ts'
 import { DerivedMac, type Secrets } from '../core/secrets.ts'
 import type { Audit } from '../issuer/audit.ts'
 import type { Client, Clients } from '../issuer/clients.ts'
 import type { TokenMinter } from '../issuer/token-minter.ts'
 import type { SessionStore } from '../stores/ports.ts'
-import { isJsonObject, parseStrictJson } from '../tokens/strict-decoding.ts'
+import { isJsonObject } from '../tokens/strict-decoding.ts'
 import type { AuthorizationCodes } from './authorization-codes.ts'
 import {
   type AuthorizationParameters,
@@ -339,7 +340,7 @@ export function unverifiedQuery(text = ''): string {
 }
 
 function parseInteraction(payload: string): Interaction {
-  const interaction = parseStrictJson(Buffer.from(payload, 'base64url'))
+  const interaction = parseJson(Buffer.from(payload, 'base64url').toString())
   const parameters = isJsonObject(interaction) ? interaction.parameters : undefined
   const areTexts =
     isJsonObject(parameters) && Object.values(parameters).every((one) => typeof one === 'string')

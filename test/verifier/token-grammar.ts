@@ -85,7 +85,8 @@ function shuffled(members: Members): fc.Arbitrary<Members> {
 const json = fc.oneof(
   pick('null', '-0', '1e400', '-1.5e-3', '12345678901234567890', '"at+jwt"', '":{\\"\\\\"'),
   pick('{}', '[ ]', '"\\u0000\\ud800"', '{"": [{"k": []}]}'),
-  fc.json({ maxDepth: 3 }),
+  // A name that ends with a backslash is refused.
+  fc.json({ maxDepth: 3 }).filter((text) => !text.includes('\\\\')),
 )
 
 /** None of them has a meaning, in a header or in claims. */
