@@ -137,6 +137,9 @@ const defaultScopes = {
   default_scope: 'data:read data:write',
 }
 
+/** The client of the command line in an installation without configured clients. */
+export const commandLineClientId = 'gatepass-cli'
+
 /**
  * The clients of an installation without configured clients. Users are asked for consent to
  * `gatepass login`, because any program on the machine can use its name (RFC 8252 §8.6).
@@ -144,7 +147,7 @@ const defaultScopes = {
 export const defaultClients: ClientSettings[] = [
   { client_id: 'default', ...defaultScopes },
   {
-    client_id: 'gatepass-cli',
+    client_id: commandLineClientId,
     client_name: 'the command line of Gatepass',
     grants: ['authorization_code', 'refresh_token'],
     redirect_uris: ['http://127.0.0.1/callback'],

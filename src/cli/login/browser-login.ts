@@ -2,12 +2,11 @@ import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { createServer, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
+import { commandLineClientId } from '../../config/clients.ts'
 import { digestText, equalTexts, randomId } from '../../core/secrets.ts'
 import type { CliContext } from '../context.ts'
 import { authorizationFailed, type IssuerClient, type Tokens } from './issuer-client.ts'
 
-/** The client of the command line in an installation without configured clients. */
-const defaultClientId = 'gatepass-cli'
 /** How long the user may take: as long as the form of the sign-in page is valid. */
 const timeoutMs = 10 * 60_000
 
@@ -27,7 +26,7 @@ export interface BrowserLoginRequest {
  */
 export async function loginByBrowser(
   issuer: IssuerClient,
-  { client = defaultClientId, scope, loginHint }: BrowserLoginRequest,
+  { client = commandLineClientId, scope, loginHint }: BrowserLoginRequest,
   showUrl: (url: string) => void,
 ): Promise<Tokens> {
   const [state, codeVerifier] = [randomId(), randomId() + randomId()]
