@@ -1,5 +1,6 @@
 import type { Socket } from 'node:net'
 import type { FastifyInstance, FastifyReply } from 'fastify'
+import { routeOf } from './metrics.ts'
 
 /** Interval of closing idle connections during the shutdown. */
 const idleCheckMs = 100
@@ -78,7 +79,7 @@ export class Draining {
       connections: this.#connections.size,
       requests: replies
         .slice(0, maxRequestsShown)
-        .map(({ request, routeOptions }) => `${request.method} ${routeOptions.url ?? 'none'}`),
+        .map(({ request }) => `${request.method} ${routeOf(request)}`),
     }
   }
 

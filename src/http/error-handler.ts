@@ -9,6 +9,7 @@ import {
   toProblem,
 } from '../core/errors.ts'
 import { authorizationScheme, challengeHeaders } from '../verifier/guard.ts'
+import { routeOf } from './metrics.ts'
 
 /** Leaves the refusal of a token to the error handler of the service. */
 export function throwRefusal(error: GatepassError): never {
@@ -62,8 +63,8 @@ const failingStates: ReadonlySet<ErrorCode> = new Set([
 function logError(error: GatepassError, request: FastifyRequest): void {
   const line = { request_id: request.id, err: error.cause ?? error, code: error.code }
   const isState = failingStates.has(error.code) && error.cause === undefined
-  if (error.status >= 500 && !isState) request.log.error(line, 'failed')
-  else request.log.debug(line, 'refused')
+  if (error.status < 500 || isState) request.log.debug(line, 'refused')
+  else request.log.error({ ...line, method: request.method, route: routeOf(request) }, 'failed')
 }
 
 /** Converts what a handler, Fastify or Node threw. An unknown error is `internal_error`. */

@@ -1,4 +1,4 @@
-import type { FastifyInstance, FastifyReply } from 'fastify'
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client'
 import type { DataObserver } from '../data/data-service.ts'
 import type { KeySourceStatus } from '../verifier/keys/key-source.ts'
@@ -24,6 +24,11 @@ const maxUnrecorded = 256
 interface EndedRequest {
   readonly labels: { readonly method: string; readonly route: string; readonly status: number }
   readonly seconds: number
+}
+
+/** Returns the pattern of a route, for metrics and the log: an address may contain a token. */
+export function routeOf({ routeOptions }: FastifyRequest): string {
+  return routeOptions.url ?? 'none'
 }
 
 /** The metrics of one process. No client can add label values. */
@@ -75,7 +80,7 @@ export class Metrics {
 
   #add({ request, elapsedTime: duration_ms }: FastifyReply, status: number, message: string) {
     const { method, id: request_id } = request
-    const route = request.routeOptions.url ?? 'none'
+    const route = routeOf(request)
     this.#unrecorded.push({ labels: { method, route, status }, seconds: duration_ms / 1000 })
     if (this.#unrecorded.length === maxUnrecorded) this.#record()
     request.log.debug({ request_id, method, route, status, duration_ms }, message)
