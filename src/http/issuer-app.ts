@@ -66,11 +66,8 @@ export interface IssuerAppOptions {
 }
 
 /** The parts that the routes of the issuer share. */
-export interface IssuerContext {
-  readonly issuer: Issuer
-  readonly oauth: AuthorizationServer
-  readonly keys: Pick<KeyManager, 'jwks' | 'publicKeys'>
-  readonly verifier: Verifier
+export interface IssuerContext
+  extends Pick<IssuerAppOptions, 'issuer' | 'oauth' | 'keys' | 'verifier'> {
   /** Holds the refresh token. */
   readonly refreshCookie: HostCookie
   /** Recognizes a device long after its sessions have ended. */
