@@ -1,5 +1,6 @@
+import { execFileSync } from 'node:child_process'
 import { once } from 'node:events'
-import { existsSync, readFileSync } from 'node:fs'
+import { chmodSync, existsSync, readFileSync } from 'node:fs'
 import { request } from 'node:http'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -116,6 +117,20 @@ t.test('every secret and volume of a service exists', async (t) => {
       t.ok(isThere, `${name}: ${source}`)
     }
   }
+})
+
+t.test('Redis gets its password by standard input, not as an argument', async (t) => {
+  const folder = createTestFolder(t, {
+    'redis-server': '#!/bin/sh\necho "$@"; cat',
+    redis_password: 'correct-horse\n',
+  })
+  chmodSync(join(folder, 'redis-server'), 0o755)
+  const [shell = '', option = '', script = ''] = compose.services.redis?.command ?? []
+  // Compose itself replaces `$$`.
+  const inFolder = script.replaceAll('$$', '$').replace('/run/secrets', folder)
+  const env = { PATH: `${folder}:${process.env.PATH}` }
+  const output = execFileSync(shell, [option, inFolder], { env, encoding: 'utf8' })
+  t.equal(output, '- --appendonly yes\nrequirepass correct-horse\n')
 })
 
 t.test('nginx knows every issuer and every verifier', async (t) => {
