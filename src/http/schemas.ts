@@ -109,26 +109,43 @@ export const tokenForm = z
   })
   .meta({ id: 'TokenRequest' })
 
-/** RFC 9126 §2.1: the parameters of the authorization endpoint. */
+/** RFC 6749 §4.1.1, OpenID Connect Core §3.1.2.1. Other parameters are ignored. */
+const authorizationParameters = {
+  response_type: text.optional().meta({ description: '`code`. Required.' }),
+  redirect_uri: text.optional().meta({ description: 'Exactly as registered. Required.' }),
+  code_challenge: text.optional().meta({ description: 'By `S256` (RFC 7636). Required.' }),
+  code_challenge_method: text.optional().meta({ description: '`S256`. Required.' }),
+  scope: text.optional(),
+  state: text.optional(),
+  nonce: text.optional(),
+  resource: text.optional(),
+  prompt: text.optional(),
+  max_age: text.optional(),
+  login_hint: text.optional(),
+  id_token_hint: text.optional(),
+  ui_locales: text.optional(),
+  dpop_jkt: text.optional(),
+}
+
+export const authorizationQuery = z.looseObject({
+  client_id: text.meta({ description: 'A client with the grant `authorization_code`.' }),
+  request_uri: text.optional().meta({ description: 'From `/oauth/par`. Replaces all others.' }),
+  ...authorizationParameters,
+})
+
+/** RFC 9126 §2.1. */
 export const pushedRequestForm = z
-  .looseObject({
-    response_type: text.optional().meta({ description: '`code`. Required.' }),
-    redirect_uri: text.optional().meta({ description: 'Exactly as registered. Required.' }),
-    code_challenge: text.optional().meta({ description: 'By `S256` (RFC 7636). Required.' }),
-    code_challenge_method: text.optional().meta({ description: '`S256`. Required.' }),
-    scope: text.optional(),
-    state: text.optional(),
-    nonce: text.optional(),
-    resource: text.optional(),
-    prompt: text.optional(),
-    max_age: text.optional(),
-    login_hint: text.optional(),
-    id_token_hint: text.optional(),
-    ui_locales: text.optional(),
-    dpop_jkt: text.optional(),
-    ...clientParameters,
-  })
+  .looseObject({ ...authorizationParameters, ...clientParameters })
   .meta({ id: 'PushedAuthorizationRequest' })
+
+/** OpenID Connect RP-Initiated Logout §2. */
+export const endSessionQuery = z.looseObject({
+  id_token_hint: text.optional(),
+  client_id: text.optional(),
+  post_logout_redirect_uri: text.optional(),
+  state: text.optional(),
+  ui_locales: text.optional(),
+})
 
 /** RFC 9126 §2.2. */
 export const pushedRequestResponse = z

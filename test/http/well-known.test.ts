@@ -129,6 +129,15 @@ t.test('the OpenAPI document describes every route', async (t) => {
     '/sessions',
     '/sessions/{id}',
   ])
+  const parametersOf = (path: string) =>
+    document.paths[path].get.parameters.map(({ name }: { name: string }) => name)
+  t.match(parametersOf('/oauth/authorize').slice(0, 4), [
+    'client_id',
+    'request_uri',
+    'response_type',
+    'redirect_uri',
+  ])
+  t.match(parametersOf('/oauth/logout'), ['id_token_hint', 'client_id'])
   const login = document.paths['/login'].post
   t.match(login.requestBody.content['application/json'].schema, {
     additionalProperties: false,

@@ -26,7 +26,7 @@ import {
   signOutPage,
 } from '../pages/page.ts'
 import { textsFor } from '../pages/texts.ts'
-import { pageResponses } from '../schemas.ts'
+import { authorizationQuery, endSessionQuery, pageResponses } from '../schemas.ts'
 import { acceptForms, formOf, formTextOf } from './oauth.ts'
 
 export const authorizationUrl = '/oauth/authorize'
@@ -140,6 +140,8 @@ class Pages {
 export function pageRoutes(app: FastifyInstance, context: IssuerContext): void {
   const pages = new Pages(context)
   acceptForms(app)
+  // The schemas are for the OpenAPI document: the endpoints decide which errors redirect.
+  app.setValidatorCompiler(() => () => true)
   answerWithPages(app, pages)
   pageFileRoutes(app)
   authorizationRoutes(app, context, pages)
@@ -244,6 +246,7 @@ function authorizationRoutes(app: FastifyInstance, context: IssuerContext, pages
         summary: 'Sign in at the issuer, for a client (RFC 6749 §3.1)',
         tags: ['oauth'],
         produces: ['text/html'],
+        querystring: authorizationQuery,
         response: pageResponses,
       },
     },
@@ -345,6 +348,7 @@ function endSessionRoutes(app: FastifyInstance, context: IssuerContext, pages: P
     summary: 'Sign out at the issuer, for a client',
     tags: ['oauth'],
     produces: ['text/html'],
+    querystring: endSessionQuery,
     response: pageResponses,
   }
 
