@@ -94,7 +94,8 @@ export function createConnectionFactory(
     case 'sentinel': {
       const { username: _, password: __, ...anonymous } = common
       const fixed = {
-        sentinels: [...target.nodes],
+        sentinels: target.nodes,
+        group: [],
         masterName: target.masterName,
         toSentinel: {
           ...anonymous,
@@ -257,8 +258,13 @@ function clusterConnection(
 }
 
 interface SentinelOptions extends ConnectionListener {
-  /** The known sentinels. The connection adds those that it learns of. */
-  readonly sentinels: ServerAddress[]
+  /** The sentinels of the URL. */
+  readonly sentinels: readonly ServerAddress[]
+  /**
+   * The sentinel that answered last, and those that it named. Each answer replaces them: another group may
+   * get the address of a former sentinel, and call its primary by the same name.
+   */
+  readonly group: ServerAddress[]
   readonly masterName: string
   /** Options of the clients of sentinels and of the primary, without an address. */
   readonly toSentinel: RedisClientOptions
@@ -271,7 +277,7 @@ interface SentinelOptions extends ConnectionListener {
  * announces a new primary. All roles lead to the same primary.
  */
 function sentinelConnection(options: SentinelOptions): RedisConnection {
-  const { sentinels, masterName, hasReplicatedRole, onError, onLost } = options
+  const { sentinels, group, masterName, hasReplicatedRole, onError, onLost } = options
   const clients = new Set<Client>()
   /** Clients whose loss is the loss of the connection. */
   const used = new Set<Client>()
@@ -315,13 +321,14 @@ function sentinelConnection(options: SentinelOptions): RedisConnection {
       }
     })
     return {
+      address,
       sentinel,
       primary: addressOf(await sentinel.sendCommand(['SENTINEL', 'MASTER', masterName])),
     }
   }
   /** Returns the first answer. @throws the last error if no sentinel answers */
   const askAll = async () => {
-    const attempts = sentinels.map(ask)
+    const attempts = distinct([...sentinels, ...group]).map(ask)
     const first = await Promise.any(attempts).catch(({ errors }: AggregateError) => {
       throw errors.at(-1)
     })
@@ -336,9 +343,9 @@ function sentinelConnection(options: SentinelOptions): RedisConnection {
 
   return {
     async connect() {
-      const { sentinel, primary } = await askAll()
+      const { address, sentinel, primary } = await askAll()
       const others = await sentinel.sendCommand(['SENTINEL', 'SENTINELS', masterName])
-      for (const other of others as unknown as RedisReply[]) addTo(sentinels, addressOf(other))
+      group.splice(0, group.length, address, ...(others as unknown as RedisReply[]).map(addressOf))
       const roles: ConnectionRole[] = hasReplicatedRole ? ['main', 'replicated'] : ['main']
       await Promise.all(
         roles.map(async (role) => {
@@ -373,9 +380,8 @@ function addressOf(properties: unknown): ServerAddress {
   return { host: property('ip'), port: Number(property('port')) }
 }
 
-function addTo(sentinels: ServerAddress[], one: ServerAddress): void {
-  const isKnown = sentinels.some(({ host, port }) => host === one.host && port === one.port)
-  if (!isKnown) sentinels.push(one)
+function distinct(addresses: readonly ServerAddress[]): ServerAddress[] {
+  return [...new Map(addresses.map((one) => [`${one.host} ${one.port}`, one])).values()]
 }
 
 /** Error replies of a server that did not run the command and may run it in a moment. */

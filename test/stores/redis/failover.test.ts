@@ -1,11 +1,15 @@
+import { once } from 'node:events'
+import { createServer } from 'node:net'
 import { isDeepStrictEqual } from 'node:util'
 import t, { type Test } from 'tap'
 import { randomId } from '../../../src/core/secrets.ts'
 import { RevocationFeed } from '../../../src/issuer/revocation-feed.ts'
+import { createConnectionFactory } from '../../../src/stores/redis/connection.ts'
 import { RedisDataStore } from '../../../src/stores/redis/data-store.ts'
 import { RedisSessionStore } from '../../../src/stores/redis/session-store.ts'
+import { parseRedisUrl } from '../../../src/stores/redis/url.ts'
 import { FakeClock } from '../../support/clock.ts'
-import { lateMs, patient } from '../../support/patience.ts'
+import { lateMs, patienceMs, patient } from '../../support/patience.ts'
 import {
   cutOffReplicas,
   demandReplicas,
@@ -93,6 +97,33 @@ t.test('a client that was told of one sentinel knows the others when it dies', a
   await store.create(after)
   t.ok(await store.find(after.sid, t0))
   t.notMatch(String(await second?.ask('SENTINEL', 'MASTER', 'main')), `,${primary.port},`)
+})
+
+t.test('a client forgets the sentinels that no sentinel names any more', async (t) => {
+  const { sentinels } = await startSentinels(t)
+  const [first, second, third] = sentinels as [RedisServer, RedisServer, RedisServer]
+  const target = parseRedisUrl(`redis+sentinel://127.0.0.1:${first.port}/main`)
+  const limits = { maxSilenceMs: patienceMs, maxQueued: 10, hasReplicatedRole: false }
+  const create = createConnectionFactory(target, '.', limits)
+  const connect = async () => {
+    const connection = create({ onError: () => {}, onLost: () => {} })
+    await connection.connect()
+    connection.destroy()
+  }
+  await connect()
+  await Promise.all([second.kill(), third.kill()])
+  await first.ask('SENTINEL', 'RESET', 'main')
+  await connect()
+  let contacts = 0
+  // Another group may get the address, and call its primary by the same name.
+  const stranger = createServer((socket) => {
+    contacts += 1
+    socket.destroy()
+  }).listen(second.port, '127.0.0.1')
+  t.teardown(() => stranger.close())
+  await once(stranger, 'listening')
+  await connect()
+  t.equal(contacts, 0)
 })
 
 /** Consecutive successes after which the client has left the old primary. */
