@@ -11,18 +11,23 @@ const issuerUrl = 'https://auth.example.com'
 
 const app = `
   import { createElement, useSyncExternalStore } from 'react'
-  import { createRoot } from 'react-dom/client'
+  import { hydrateRoot } from 'react-dom/client'
+  import { renderToString } from 'react-dom/server'
   import { createAuthClient } from './src/browser/index.ts'
 
   const auth = createAuthClient({ issuer: '${issuerUrl}' })
+  const atFirst = auth.state
   const rendered = []
   function App() {
-    const state = useSyncExternalStore(auth.onChange, () => auth.state)
+    const state = useSyncExternalStore(auth.onChange, () => auth.state, () => atFirst)
     rendered.push(state.status)
     return createElement('p', { id: state.status }, state.status)
   }
-  createRoot(document.querySelector('main')).render(createElement(App))
-  Object.assign(globalThis, { auth, rendered })`
+  const main = document.querySelector('main')
+  // As a server does.
+  main.innerHTML = renderToString(createElement(App))
+  const hydrate = () => hydrateRoot(main, createElement(App))
+  Object.assign(globalThis, { auth, rendered, hydrate })`
 
 async function bundleApp(outfile: string): Promise<string> {
   await build({
@@ -35,7 +40,7 @@ async function bundleApp(outfile: string): Promise<string> {
   return readFileSync(outfile, 'utf8')
 }
 
-t.test('a React component renders once for each change of the state', async (t) => {
+t.test('a React component of a server renders once for each change of the state', async (t) => {
   const certificates = makeCertificates(t, 'DNS:*.example.com')
   const front = await startFront(t, certificates)
   const issuer = await startIssuer(t, {
@@ -60,9 +65,11 @@ t.test('a React component renders once for each change of the state', async (t) 
   await page.goto('https://app.example.com/')
   await page.locator('#unknown').waitFor()
   await page.evaluate(`auth.login({ username: 'ada', password: '${password}' })`)
+  // The page that the server has rendered does not know it yet.
+  await page.evaluate('void hydrate()')
   await page.locator('#signed-in').waitFor()
   await page.evaluate('auth.logout()')
   await page.locator('#signed-out').waitFor()
-  t.same(await page.evaluate('rendered'), ['unknown', 'signed-in', 'signed-out'])
+  t.same(await page.evaluate('rendered'), ['unknown', 'unknown', 'signed-in', 'signed-out'])
   t.same(complaints, [])
 })
