@@ -4,7 +4,7 @@ import { once } from 'node:events'
 import { availableParallelism } from 'node:os'
 import { fileURLToPath } from 'node:url'
 import { BoundedQueue } from '../../core/bounded-queue.ts'
-import { type Clock, systemClock } from '../../core/clock.ts'
+import { systemClock } from '../../core/clock.ts'
 import { GatepassError } from '../../core/errors.ts'
 import { programBeside } from '../../core/program.ts'
 import { equalBytes } from '../../core/secrets.ts'
@@ -31,8 +31,6 @@ export interface PasswordHasherOptions {
   readonly maxQueued?: number
   /** Longest wait of a hash in milliseconds. Default: 2,000. */
   readonly maxWaitMs?: number
-  /** Measures durations, to estimate `Retry-After`. */
-  readonly clock?: Clock
 }
 
 const minPasswordBytes = 8
@@ -77,7 +75,6 @@ export class PasswordHasher {
   constructor(options: PasswordHasherOptions = {}, deriver: Deriver = new HashProcessPool()) {
     const { memoryKib = 19 * 1024, passes = 2, parallelism = 1 } = options
     const { maxConcurrent = availableParallelism(), maxQueued = 256, maxWaitMs = 2_000 } = options
-    const { clock = systemClock } = options
     this.#cost = { memoryKib, passes, parallelism }
     const problem = argon2idProblem(this.#cost)
     if (problem !== null) {
@@ -85,9 +82,11 @@ export class PasswordHasher {
     }
     this.#deriver = deriver
     const derive = (jobs: readonly HashJob[]) => deriver.derive(jobs)
-    this.#queue = new BoundedQueue({ maxConcurrent, maxQueued, maxWaitMs, maxBatch }, clock, derive)
+    const limits = { maxConcurrent, maxQueued, maxWaitMs, maxBatch }
+    this.#queue = new BoundedQueue(limits, systemClock, derive)
     // bcrypt takes several times as long. A queue of its own keeps it from delaying other logins.
-    this.#bcryptQueue = new BoundedQueue({ maxConcurrent: 1, maxQueued, maxWaitMs }, clock, derive)
+    const bcryptLimits = { maxConcurrent: 1, maxQueued, maxWaitMs }
+    this.#bcryptQueue = new BoundedQueue(bcryptLimits, systemClock, derive)
     this.#decoy = { parameters: this.#newParameters(), digest: randomBytes(digestBytes) }
   }
 
