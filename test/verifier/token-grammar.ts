@@ -85,7 +85,7 @@ function shuffled(members: Members): fc.Arbitrary<Members> {
 const json = fc.oneof(
   pick('null', '-0', '1e400', '-1.5e-3', '12345678901234567890', '"at+jwt"', '":{\\"\\\\"'),
   pick('{}', '[ ]', '"\\u0000\\ud800"', '{"": [{"k": []}]}'),
-  // A name that ends with a backslash is refused.
+  // JSON.parse may misread the name after one with a backslash.
   fc.json({ maxDepth: 3 }).filter((text) => !text.includes('\\\\')),
 )
 
