@@ -229,7 +229,9 @@ export async function migrate(
   try {
     if ((await pending(client, schema)).length > 0) await applyRepeatedly(client, schema)
   } catch (error) {
-    throw isGatepassError(error) ? error : migrationFailed(error)
+    if (isGatepassError(error)) throw error
+    const isRefused = failureKind(error, 'running') === 'refused'
+    throw isRefused ? migrationFailed(error) : cannotOpen(target, error as Error)
   } finally {
     // Rolls back an open transaction. Not awaited, because a silent server would not reply.
     void client.end()

@@ -95,6 +95,25 @@ t.test('statements go on while a migration waits for a backup', async (t) => {
   )
 })
 
+t.test('a server that goes away during a migration is unavailable', async (t) => {
+  const url = await server.createDatabase()
+  await apply(url, [first, second])
+  const gone = { code: 'store_unavailable', detail: /Postgres at .+ cannot be used: .+/ }
+  const name = new URL(url).pathname.slice(1)
+  // A standby that an address still leads to.
+  await server.query(`ALTER DATABASE ${name} SET default_transaction_read_only = on`)
+  await t.rejects(apply(url, [first, second, third]), gone)
+  await server.query(`ALTER DATABASE ${name} RESET default_transaction_read_only`)
+  const other = await server.connect(url)
+  t.teardown(() => other.end())
+  await other.query(`SELECT pg_advisory_lock(hashtextextended('gatepass.migrations', 0))`)
+  const applied = t.rejects(apply(url, [first, second, third]), gone)
+  await server.untilBlocked(1, url)
+  await other.query(`SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+    WHERE usename = 'gatepass' AND datname = current_database()`)
+  await applied
+})
+
 t.test('stores that start at the same time share a database', async (t) => {
   const url = await server.createDatabase()
   const opened = await Promise.all(
