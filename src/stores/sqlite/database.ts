@@ -340,6 +340,8 @@ function openingProblem(error: unknown): string {
   return errcode === sqliteNoRoomForIndex ? 'there is no space for its -shm file' : message
 }
 
+const fileInUse = 'Another process is still working on the same file. Try again.'
+
 const sqliteBusy = 5
 const sqliteNotADatabase = 26
 /** SQLITE_IOERR_SHMSIZE */
@@ -363,14 +365,16 @@ function msSince(startedAtMs: number): number {
  * Applies the pending migrations of a schema in one transaction. Processes that start at the same time
  * wait for the first one. Without pending migrations it takes no lock.
  *
- * @throws `migration_failed` if a step fails, was changed, or is unknown to this version
+ * @throws `migration_failed` if a step fails, was changed, or is unknown to this version;
+ *   `store_unavailable` if another process has the lock for too long
  */
 export function migrate(db: DatabaseSync, schema: Schema): void {
   try {
     if (pending(db, schema).length > 0) apply(db, schema)
   } catch (error) {
     if (db.isTransaction) db.exec('ROLLBACK')
-    throw isGatepassError(error) ? error : migrationFailed(error)
+    if (isGatepassError(error)) throw error
+    throw isBusy(error) ? storeUnavailable(error, fileInUse) : migrationFailed(error)
   }
 }
 
@@ -428,7 +432,7 @@ function lock(path: string, waitMs: number): DatabaseSync {
   } catch (cause) {
     db?.close()
     const detail = isBusy(cause)
-      ? 'Another process is still working on the same file. Try again.'
+      ? fileInUse
       : `The file ${path} cannot be locked: ${(cause as Error).message}.`
     throw new GatepassError('store_unavailable', { detail, cause })
   }
