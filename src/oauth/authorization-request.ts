@@ -1,15 +1,13 @@
 import { GatepassError, isGatepassError } from '../core/errors.ts'
 import { type Client, type Clients, grantScope, mayUse, openidScope } from '../issuer/clients.ts'
 import type { TokenMinter } from '../issuer/token-minter.ts'
-import { formatForm, malformed } from './form.ts'
+import { formatForm, malformed, maxParameters } from './form.ts'
 import { toOAuthError } from './oauth-error.ts'
 
 /** The supported values of `prompt` (OpenID Connect Core §3.1.2.1). */
 export const prompts = ['none', 'login', 'consent', 'select_account'] as const
 export type Prompt = (typeof prompts)[number]
 
-/** Maximum number of parameters. No specification needs as many. */
-const maxParameters = 64
 /** Maximum size of names and values as JSON. The forms of the pages carry them in this form. */
 const maxParameterBytes = 7_000
 /** Longest nonce. It goes into the ID token. */

@@ -1,7 +1,7 @@
 import { GatepassError } from '../core/errors.ts'
 
-/** Maximum number of parameters. No grant needs as many. */
-const maxParameters = 32
+/** Maximum number of parameters of a request. No specification needs as many. */
+export const maxParameters = 64
 
 /** The parameters of a request in form encoding, each of them once. */
 export type Form = ReadonlyMap<string, string>
