@@ -1,5 +1,11 @@
 import { GatepassError, isGatepassError } from '../core/errors.ts'
-import { type Client, type Clients, grantScope, mayUse, openidScope } from '../issuer/clients.ts'
+import {
+  type Client,
+  type Clients,
+  grantScope,
+  openidScope,
+  requireGrant,
+} from '../issuer/clients.ts'
 import type { TokenMinter } from '../issuer/token-minter.ts'
 import { formatForm, malformed, maxParameters } from './form.ts'
 import { toOAuthError } from './oauth-error.ts'
@@ -91,7 +97,7 @@ export function limitParameters(parameters: readonly (readonly [string, string])
 
 /** The clients and audiences that a request may name. */
 export interface RequestRules {
-  readonly clients: Pick<Clients, 'find'>
+  readonly clients: Pick<Clients, 'get'>
   readonly minter: Pick<TokenMinter, 'audienceOf'>
 }
 
@@ -109,9 +115,8 @@ export function validateRequest(
   for (const name of ['client_id', 'redirect_uri']) {
     if (repeated.has(name)) throw malformed(`The parameter ${name} comes twice.`)
   }
-  const client = rules.clients.find(values.client_id ?? '')
-  if (client === undefined) throw new GatepassError('client_unknown')
-  if (!mayUse(client, 'authorization_code')) throw new GatepassError('grant_not_allowed')
+  const client = rules.clients.get(values.client_id ?? '')
+  requireGrant(client, 'authorization_code')
   const redirectUri = values.redirect_uri
   if (redirectUri === undefined || !isRegistered(redirectUri, client.redirect_uris)) {
     throw new GatepassError('redirect_uri_not_allowed')
