@@ -59,12 +59,35 @@ const failingStates: ReadonlySet<ErrorCode> = new Set([
   'revocations_stale',
 ])
 
-/** A state is not logged for each request: in a storm of requests the lines would fill the disk. */
+/**
+ * A state is not logged for each request, and a failure that repeats once a second. In a storm of requests
+ * the lines would fill the disk and displace audit events.
+ */
 function logError(error: GatepassError, request: FastifyRequest): void {
-  const line = { request_id: request.id, err: error.cause ?? error, code: error.code }
+  const err = error.cause ?? error
+  const line = { request_id: request.id, err, code: error.code }
   const isState = failingStates.has(error.code) && error.cause === undefined
-  if (error.status < 500 || isState) request.log.debug(line, 'refused')
-  else request.log.error({ ...line, method: request.method, route: routeOf(request) }, 'failed')
+  if (error.status < 500 || isState) {
+    request.log.debug(line, 'refused')
+    return
+  }
+  const { method } = request
+  const route = routeOf(request)
+  const level = isRepeated(`${method} ${route} ${(err as Error).message}`) ? 'debug' : 'error'
+  request.log[level]({ ...line, method, route }, 'failed')
+}
+
+/** The failures of the current second. */
+const failures = new Set<string>()
+let failuresSecond = 0
+
+function isRepeated(failure: string): boolean {
+  const second = Math.floor(performance.now() / 1000)
+  if (second !== failuresSecond) failures.clear()
+  failuresSecond = second
+  if (failures.has(failure)) return true
+  failures.add(failure)
+  return false
 }
 
 /** Converts what a handler, Fastify or Node threw. An unknown error is `internal_error`. */

@@ -282,7 +282,13 @@ t.test('an internal error is logged, and its details are hidden from the client'
   t.match(response.json(), { status: 500, code: 'internal_error', request_id: String })
   t.notMatch(response.body, /innards/)
   const line = issuer.lines.find(({ code }) => code === 'internal_error')
-  t.match(line, { method: 'POST', route: '/login', err: { message: /innards/ } })
+  t.match(line, { level: 50, method: 'POST', route: '/login', err: { message: /innards/ } })
+  const attempts = 30
+  for (let n = 0; n < attempts; n++) await issuer.login()
+  const failed = issuer.lines.filter(({ msg }) => msg === 'failed')
+  t.equal(failed.length, 1 + attempts)
+  const errors = failed.filter(({ level }) => level === 50)
+  t.ok(errors.length < attempts, 'an error that repeats is logged once a second')
 })
 
 const trace = '4bf92f3577b34da6a3ce929d0e0e4736'
