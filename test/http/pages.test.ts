@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { consentPage, html, signInPage } from '../../src/http/pages/page.ts'
-import { textsFor } from '../../src/http/pages/texts.ts'
+import { failureMessage, textsFor } from '../../src/http/pages/texts.ts'
 import { projectFolder } from '../support/project.ts'
 
 const paths = {
@@ -52,6 +52,19 @@ t.test('the fields of a sign-in that failed are described by the failure', async
   t.match(page('Try again later.', false), described)
   t.notMatch(page('Try again later.', false), 'aria-invalid')
   t.notMatch(page(null, false), 'aria-')
+})
+
+t.test('after too many attempts the page says how long to wait', async (t) => {
+  const cases = [
+    ['en', 1, 'There were too many attempts. Try again in 1 second.'],
+    ['en', 60, 'There were too many attempts. Try again in 60 seconds.'],
+    ['de', 61, 'Es waren zu viele Versuche. Versuchen Sie es in 2 Minuten erneut.'],
+    ['de', 3_600, 'Es waren zu viele Versuche. Versuchen Sie es in 60 Minuten erneut.'],
+  ] as const
+  for (const [language, retryAfterSeconds, message] of cases) {
+    const error = { code: 'too_many_attempts', retryAfterSeconds } as const
+    t.equal(failureMessage(textsFor(language, undefined), error), message)
+  }
 })
 
 t.test('a browser without light-dark() shows the light colours', async (t) => {

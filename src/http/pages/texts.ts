@@ -1,4 +1,4 @@
-import type { ErrorCode } from '../../core/errors.ts'
+import type { ErrorCode, GatepassError } from '../../core/errors.ts'
 
 /** The texts of the pages in one language. */
 export interface Texts {
@@ -37,6 +37,7 @@ export interface Texts {
     /** Messages for people. */
     readonly byCode: { readonly [code in ErrorCode]?: string }
     readonly other: string
+    tryAgainIn(time: string): string
   }
 }
 
@@ -80,7 +81,7 @@ const english: Texts = {
     reference: 'Reference',
     byCode: {
       credentials_invalid: 'The user name or the password is wrong.',
-      too_many_attempts: 'There were too many attempts. Wait a moment and try again.',
+      too_many_attempts: 'There were too many attempts.',
       client_unknown: 'The application is not known here.',
       grant_not_allowed: 'The application may not sign users in here.',
       redirect_uri_not_allowed: 'The application sent an address that is not registered.',
@@ -92,6 +93,7 @@ const english: Texts = {
       overloaded: 'The service is busy at the moment. Try again later.',
     },
     other: 'Something went wrong.',
+    tryAgainIn: (time) => `Try again in ${time}.`,
   },
 }
 
@@ -135,8 +137,7 @@ const german: Texts = {
     reference: 'Referenz',
     byCode: {
       credentials_invalid: 'Der Benutzername oder das Passwort ist falsch.',
-      too_many_attempts:
-        'Zu viele Versuche. Warten Sie einen Moment und versuchen Sie es dann erneut.',
+      too_many_attempts: 'Es waren zu viele Versuche.',
       client_unknown: 'Die Anwendung ist hier nicht bekannt.',
       grant_not_allowed: 'Die Anwendung darf hier keine Benutzer anmelden.',
       redirect_uri_not_allowed: 'Die Anwendung hat eine nicht registrierte Adresse angegeben.',
@@ -150,6 +151,7 @@ const german: Texts = {
       overloaded: 'Der Dienst ist zurzeit ausgelastet. Bitte versuchen Sie es später erneut.',
     },
     other: 'Etwas ist schiefgegangen.',
+    tryAgainIn: (time) => `Versuchen Sie es in ${time} erneut.`,
   },
 }
 
@@ -159,6 +161,21 @@ const languages: ReadonlyMap<string, Texts> = new Map(
 
 /** The languages of the pages (`ui_locales_supported`). */
 export const uiLocales: readonly string[] = [...languages.keys()]
+
+/** Returns the message of an error. After too many attempts it says how long to wait: up to an hour. */
+export function failureMessage(
+  { language, failure }: Texts,
+  { code, retryAfterSeconds }: Pick<GatepassError, 'code' | 'retryAfterSeconds'>,
+): string {
+  const message = failure.byCode[code] ?? failure.other
+  if (code !== 'too_many_attempts' || retryAfterSeconds === undefined) return message
+  const [unit, count] =
+    retryAfterSeconds <= 60
+      ? ['second', retryAfterSeconds]
+      : ['minute', Math.ceil(retryAfterSeconds / 60)]
+  const time = count.toLocaleString(language, { style: 'unit', unit, unitDisplay: 'long' })
+  return `${message} ${failure.tryAgainIn(time)}`
+}
 
 /** More than a person reads; the rest of a longer header is ignored. */
 const maxPreferences = 16

@@ -25,7 +25,7 @@ import {
   signInPage,
   signOutPage,
 } from '../pages/page.ts'
-import { textsFor } from '../pages/texts.ts'
+import { failureMessage, textsFor } from '../pages/texts.ts'
 import { authorizationQuery, endSessionQuery, pageResponses } from '../schemas.ts'
 import { acceptForms, formOf, formTextOf } from './oauth.ts'
 
@@ -153,9 +153,8 @@ function answerWithPages(app: FastifyInstance, pages: Pages): void {
     const error = noteError(thrown, request, reply)
     const uiLocales = new URLSearchParams(queryOf(request)).get('ui_locales') ?? undefined
     const frame = pages.frame(request, uiLocales)
-    const { byCode, other } = frame.texts.failure
     const { code, status } = error
-    const details = { message: byCode[code] ?? other, code, requestId: request.id }
+    const details = { message: failureMessage(frame.texts, error), code, requestId: request.id }
     return pages.send(reply.code(status), failurePage(frame, details))
   })
 }
@@ -205,12 +204,11 @@ function authorizationRoutes(app: FastifyInstance, context: IssuerContext, pages
     again?: { readonly username: string; readonly error: GatepassError },
   ): FastifyReply {
     const frame = pages.frame(request, asked.uiLocales)
-    const { byCode, other } = frame.texts.failure
     const page = signInPage(frame, {
       isWrong: again?.error.code === 'credentials_invalid',
       client: asked.client.client_name ?? asked.client.client_id,
       username: again?.username ?? asked.loginHint ?? '',
-      failure: again === undefined ? null : (byCode[again.error.code] ?? other),
+      failure: again === undefined ? null : failureMessage(frame.texts, again.error),
       interaction: pages.encode(request, reply, interaction),
     })
     return pages.send(reply.code(again?.error.status ?? 200), page, asked.redirectUri)
