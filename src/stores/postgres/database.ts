@@ -189,10 +189,11 @@ function within<T>(pending: Promise<T>, ms: number, onLate: (value: T) => void):
 const migrationTimeoutMs = 600_000
 /**
  * All statements on a table wait behind a migration that waits for it, for example during a backup. So a
- * migration waits briefly, and starts again after a pause.
+ * migration waits briefly, and starts again after a pause. After a second (`deadlock_timeout`) Postgres
+ * cancels an `autovacuum` that it waits for.
  */
-const lockTimeoutMs = 200
-const lockRetryMs = 1_000
+const lockTimeoutMs = 1_200
+const lockRetryMs = 3_000
 /** Limits how long a machine that has lost its network keeps the locks of its migration. */
 const maxIdleMs = 10_000
 
