@@ -76,7 +76,7 @@ export class Login {
       userAgent: request.userAgent,
       jkt: sessionKey(client, request.jkt),
     }
-    const token = { audience, jkt: request.jkt ?? null }
+    const token = { audience, jkt: request.jkt }
     const { session, tokens } = await starter.start(account, newSession, token, audit)
     await this.confirm(session.sid, account, request.password, audit)
     return { ...tokens, deviceToken }

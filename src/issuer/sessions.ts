@@ -13,7 +13,7 @@ import { newGeneration } from '../stores/rotation.ts'
 import type { Audit } from './audit.ts'
 import { type Clients, signInClientId } from './clients.ts'
 import type { RevocationFeed } from './revocation-feed.ts'
-import type { TokenMinter, TokenSet } from './token-minter.ts'
+import type { SessionTokenContent, TokenMinter, TokenSet } from './token-minter.ts'
 
 /** A login revokes the oldest sessions of a user beyond this number. */
 const maxSessionsPerUser = 100
@@ -322,14 +322,6 @@ export interface SessionStarterOptions {
   readonly revocations: Pick<RevocationFeed, 'refreshNow'>
 }
 
-/** The first access token of a session. */
-export interface FirstToken {
-  /** Its `aud`. */
-  readonly audience: string | readonly string[]
-  /** Thumbprint of the key that it is bound to (RFC 9449); null for a bearer token. */
-  readonly jkt: string | null
-}
-
 /** Starts the session of a user who was authenticated, and mints its first tokens. */
 export class SessionStarter {
   readonly #options: SessionStarterOptions
@@ -342,7 +334,7 @@ export class SessionStarter {
   async start(
     account: Account,
     request: Omit<NewSession, 'sub'>,
-    { audience, jkt }: FirstToken,
+    token: Omit<SessionTokenContent, 'account'>,
     audit: Audit,
   ): Promise<{ readonly session: Session; readonly tokens: TokenSet }> {
     const { sessions, minter, revocations } = this.#options
@@ -350,7 +342,7 @@ export class SessionStarter {
     // Another replica may have revoked all sessions a moment ago, and the minter must know that.
     await revocations.refreshNow()
     // The tokens are minted first: a token that cannot be minted must not leave a session behind.
-    const minted = await minter.mintForSession(session, { account, audience, jkt })
+    const minted = await minter.mintForSession(session, { account, ...token })
     const tokens = minter.withRefreshToken(session, minted)
     await sessions.create(session, audit)
     audit('login.ok', { sub: session.sub, sid: session.sid, client_id: session.clientId })

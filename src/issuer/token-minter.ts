@@ -72,8 +72,8 @@ export interface SessionTokenContent {
   readonly audience: string | readonly string[]
   /** Default: all scopes of the session. */
   readonly scope?: string
-  /** As in `AccessTokenRequest`. Default: the key that the session is bound to. */
-  readonly jkt?: string | null | undefined
+  /** Thumbprint of the key that the request has proven. Default: the key of the session. */
+  readonly jkt?: string | undefined
 }
 
 export interface SessionClaims {

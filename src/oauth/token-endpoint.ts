@@ -183,8 +183,7 @@ export class TokenEndpoint {
       authTimeMs,
       jkt: sessionKey(client, jkt),
     }
-    const token = { audience, jkt: jkt ?? null }
-    const { session, tokens } = await starter.start(account, newSession, token, audit)
+    const { session, tokens } = await starter.start(account, newSession, { audience, jkt }, audit)
     // Checked once the session exists: a sign-out or a withdrawal either ends it or is noticed here.
     const reason = await this.#reasonToRefuse(grant, client)
     if (reason !== null) {

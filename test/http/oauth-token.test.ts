@@ -199,7 +199,7 @@ t.test('a refresh may ask for one audience, and again for another', async (t) =>
   const { tokens } = await issuer.starter.start(
     account,
     { clientId: 'spa', scope: 'data:read', amr: ['pwd'], userAgent: '', jkt: null },
-    { audience, jkt: null },
+    { audience },
     () => {},
   )
   clock.advanceMs(60_000)
