@@ -89,9 +89,13 @@ t.test('the language: as the client asks, else as the browser does, else English
     [undefined, 'en;q=0.1,DE', 'de'],
     [undefined, 'de;q=0,en', 'en'],
     [undefined, ',;q=;;,', 'en'],
+    [undefined, 'en ; Q=0.5,\tde ;q=0.6', 'de'],
+    [undefined, 'de;level=1,en', 'en'],
     ['__proto__ constructor', 'x'.repeat(10_000), 'en'],
   ] as const
   for (const [requested, accepted, language] of cases) {
     t.equal(textsFor(requested, accepted).language, language, `${requested} ${accepted}`)
   }
+  // A pattern that tries each of the spaces as its start would take minutes.
+  t.equal(textsFor(undefined, `a${' '.repeat(1_000_000)}b,de`).language, 'de')
 })

@@ -199,8 +199,8 @@ function byWeight(header = ''): string[] {
   return header
     .split(',', maxPreferences)
     .map((part) => {
-      const [tag = '', weight] = part.trim().split(/\s*;\s*q=/i)
-      return { tag, weight: weight === undefined ? 1 : Number(weight) }
+      const [tag = '', weight = 'q=1'] = part.split(';', 2).map((text) => text.trim())
+      return { tag, weight: Number(weight.replace(/^q=/i, '')) }
     })
     .filter(({ weight }) => weight > 0)
     .sort((a, b) => b.weight - a.weight)
