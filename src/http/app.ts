@@ -89,7 +89,7 @@ export function createApp(options: AppOptions): FastifyInstance {
     routerOptions: { maxParamLength: 128 },
     schemaController: { compilersFactory },
     trustProxy: trustedProxies.length > 0 && [...trustedProxies],
-    clientErrorHandler: answerBrokenRequest,
+    clientErrorHandler: (error, socket) => answerBrokenRequest(error, socket, logger),
     frameworkErrors: (_error, request, reply) => {
       if (closeIfFlooding(request.raw, reply.raw as ServerResponse)) return
       // No hook runs for such an address.

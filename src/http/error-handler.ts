@@ -1,5 +1,5 @@
 import type { Socket } from 'node:net'
-import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify'
+import type { FastifyBaseLogger, FastifyError, FastifyReply, FastifyRequest } from 'fastify'
 import {
   asGatepassError,
   type ErrorCode,
@@ -122,13 +122,19 @@ function invalidFields(error: unknown): GatepassError | null {
 }
 
 /** Answers a request that is not valid HTTP on its socket, because it never reaches a route. */
-export function answerBrokenRequest(thrown: Error, socket: Socket): void {
+export function answerBrokenRequest(
+  thrown: NodeJS.ErrnoException,
+  socket: Socket,
+  log: FastifyBaseLogger,
+): void {
   if (!socket.writable) {
     socket.destroy()
     return
   }
   const error = toGatepassError(thrown)
   const refused = error.code === 'internal_error' ? new GatepassError('request_malformed') : error
+  // The error itself has the bytes of the request, which may contain a token.
+  log.debug({ code: refused.code, reason: thrown.code }, 'refused')
   const body = JSON.stringify(toProblem(refused))
   socket.end(
     `HTTP/1.1 ${refused.status} \r\nContent-Type: ${problemType}\r\n` +

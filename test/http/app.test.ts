@@ -198,6 +198,9 @@ t.test('I7: a flood of headers is 431', async (t) => {
   )
   t.match(answer, /^HTTP\/1\.1 431 /)
   t.match(answer, /"code":"header_too_large"/)
+  const line = issuer.lines.find(({ code }) => code === 'header_too_large')
+  t.match(line, { level: 20, msg: 'refused', reason: 'HPE_HEADER_OVERFLOW' })
+  t.notMatch(JSON.stringify(line), /rawPacket|yyy/)
 })
 
 t.test('I7: a flood of requests whose responses nobody reads closes the connection', async (t) => {
