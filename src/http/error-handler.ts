@@ -73,21 +73,31 @@ function logError(error: GatepassError, request: FastifyRequest): void {
   }
   const { method } = request
   const route = routeOf(request)
-  const level = isRepeated(`${method} ${route} ${(err as Error).message}`) ? 'debug' : 'error'
+  const level = isRepeated(`${method} ${route} ${(err as Error).message}`, request.log)
+    ? 'debug'
+    : 'error'
   request.log[level]({ ...line, method, route }, 'failed')
 }
 
-/** The failures of the current second. */
-const failures = new Set<string>()
-let failuresSecond = 0
+interface RecentFailures {
+  /** The second in which they occurred. */
+  readonly second: number
+  readonly failures: Set<string>
+}
 
-function isRepeated(failure: string): boolean {
+/** The failures of the current second in the log of each app. */
+const recentFailures = new WeakMap<FastifyBaseLogger, RecentFailures>()
+
+function isRepeated(failure: string, log: FastifyBaseLogger): boolean {
   const second = Math.floor(performance.now() / 1000)
-  if (second !== failuresSecond) failures.clear()
-  failuresSecond = second
-  if (failures.has(failure)) return true
-  failures.add(failure)
-  return false
+  const recent = recentFailures.get(log)
+  if (recent?.second !== second) {
+    recentFailures.set(log, { second, failures: new Set([failure]) })
+    return false
+  }
+  const isKnown = recent.failures.has(failure)
+  recent.failures.add(failure)
+  return isKnown
 }
 
 /** Converts what a handler, Fastify or Node threw. An unknown error is `internal_error`. */
