@@ -134,7 +134,7 @@ export class AuthorizationEndpoint {
     if (!requestUri?.startsWith('urn:')) return read
     refuseRepeated(read.repeated)
     const taken = await this.#options.pushed.take(requestUri, clientId, browserId)
-    return { values: taken.parameters, repeated: new Set(), pushedId: taken.pushedId }
+    return { ...taken, repeated: new Set() }
   }
 
   /**
