@@ -169,7 +169,11 @@ t.test('the snapshot is revalidated by ETag and drops expired entries', async (t
   t.equal(first.headers['cache-control'], 'public, max-age=1')
   const headers = { 'if-none-match': String(first.headers.etag) }
   const again = () => issuer.call({ url: '/revocations', headers })
+  const { revocations } = issuer
+  const entriesRead = t.capture(revocations, 'entriesAfter', revocations.entriesAfter)
+  issuer.clock.advance_s(1)
   t.equal((await again()).statusCode, 304)
+  t.same(entriesRead(), [], 'no snapshot is made for a client that has it')
   issuer.clock.advanceMs(policy.revokedKeptMs)
   t.same((await snapshot(issuer)).sessions, {})
 

@@ -7,6 +7,7 @@ import { NetworkLimits } from '../../core/networks.ts'
 import type { Issuer } from '../../issuer/issuer.ts'
 import type { FeedEntry } from '../../issuer/revocation-feed.ts'
 import { signRevocationEvent, signRevocationSnapshot } from '../../tokens/revocation-tokens.ts'
+import type { SigningKey } from '../../tokens/signing.ts'
 import { clientAddressOf } from '../app.ts'
 import { entityTag, matchesETag } from '../conditional-requests.ts'
 import type { IssuerContext } from '../issuer-app.ts'
@@ -55,7 +56,7 @@ export function revocationRoutes(app: FastifyInstance, { issuer }: IssuerContext
       if (isCurrent && matchesETag(request.headers['if-none-match'], etag)) {
         return reply.code(304).send()
       }
-      return reply.type('application/jwt').send(await body)
+      return reply.type('application/jwt').send(await body())
     },
   )
 
@@ -100,21 +101,17 @@ export function revocationRoutes(app: FastifyInstance, { issuer }: IssuerContext
 
 interface Snapshot {
   readonly etag: string
-  readonly atSeconds: number
-  /** Bytes, which all responses share: a text would be copied for each slow reader. */
-  readonly body: Promise<Buffer>
+  /** Returns bytes, which all responses share: a text would be copied for each slow reader. */
+  body(): Promise<Buffer>
 }
 
-/** Returns a function that returns the current snapshot and signs at most one per second. */
+/** Returns a function that returns the current snapshot. Signs at most one per second. */
 function createSnapshots({ policy, revocations, clock, signingKey }: Issuer): () => Snapshot {
-  let last: Snapshot | null = null
-  return () => {
+  let last: { etag: string; atSeconds: number; body: Promise<Buffer> } | null = null
+
+  function sign(etag: string, key: SigningKey): Promise<Buffer> {
     const atSeconds = nowSeconds(clock)
-    const key = signingKey()
-    // Weak, because the text has the time. It names the key: a cache that asks about its copy must
-    // not keep one whose key has left the JWKS.
-    const etag = `W/${entityTag(`${revocations.position}.${key.kid}`)}`
-    if (last?.etag === etag && last.atSeconds === atSeconds) return last
+    if (last?.etag === etag && last.atSeconds === atSeconds) return last.body
     const state = {
       position: revocations.position,
       entries: revocations.entriesAfter(),
@@ -122,8 +119,17 @@ function createSnapshots({ policy, revocations, clock, signingKey }: Issuer): ()
       readAt_s: Math.floor((revocations.readAtMs ?? 0) / 1000),
     }
     const signed = signRevocationSnapshot(state, policy.issuer, atSeconds, key)
-    last = { etag, atSeconds, body: signed.then((text) => Buffer.from(text, 'latin1')) }
-    return last
+    const body = signed.then((text) => Buffer.from(text, 'latin1'))
+    last = { etag, atSeconds, body }
+    return body
+  }
+
+  return () => {
+    const key = signingKey()
+    // Weak, because the text has the time. It names the key: a cache that asks about its copy must
+    // not keep one whose key has left the JWKS.
+    const etag = `W/${entityTag(`${revocations.position}.${key.kid}`)}`
+    return { etag, body: () => sign(etag, key) }
   }
 }
 
