@@ -111,17 +111,14 @@ export class ResilientDataStore implements DataStore {
   }
 
   async #run<T>(breaker: CircuitBreaker, call: (store: DataStore) => Promise<T>): Promise<T> {
+    const store = this.#store
+    // The last error may be one that would have prevented the start, such as `migration_failed`.
+    if (store === null) throw unavailable(this.#lastError)
     try {
-      const store = this.#opened()
       return await (store.hasCircuitBreaker ? call(store) : breaker.run(() => call(store)))
     } catch (error) {
-      throw withoutDetail(error)
+      throw isGatepassError(error, 'store_unavailable') ? unavailable(error) : error
     }
-  }
-
-  #opened(): DataStore {
-    if (this.#store === null) throw this.#lastError
-    return this.#store
   }
 
   #scheduleOpening(attempt: number): void {
@@ -144,11 +141,10 @@ export class ResilientDataStore implements DataStore {
 }
 
 /**
- * Moves the detail of an outage, which names the server, to the cause, for the log: by default,
- * Fastify sends the message of an error to the client.
+ * Returns an error for the client, with its cause for the log. The detail of the cause names the server or the
+ * file, and by default Fastify sends the message of an error to the client.
  */
-function withoutDetail(error: unknown): unknown {
-  if (!isGatepassError(error, 'store_unavailable')) return error
-  const { retryAfterSeconds = 1 } = error
-  return new GatepassError('store_unavailable', { cause: error, retryAfterSeconds })
+function unavailable(cause: unknown): GatepassError {
+  const { retryAfterSeconds = 1 } = isGatepassError(cause) ? cause : {}
+  return new GatepassError('store_unavailable', { cause, retryAfterSeconds })
 }

@@ -161,6 +161,24 @@ t.test('after close() no attempt to open the store follows', async (t) => {
   t.equal(state.attempts, attempts)
 })
 
+t.test('a store that cannot be opened after the start stays unavailable', async (t) => {
+  const failed = new GatepassError('migration_failed', { detail: 'The file /data.db is newer.' })
+  let error = unavailable
+  const { opening } = openResilient(async () => {
+    throw error
+  })
+  const resilient = await opening
+  t.teardown(() => resilient.close())
+  error = failed
+  const thrown = async () => {
+    const { code, message, cause } = await resilient.read(newOwner(), 'all', 0).catch((one) => one)
+    t.equal(code, 'store_unavailable')
+    t.notMatch(message, 'data.db')
+    return cause
+  }
+  await until('it is tried again', async () => (await thrown()) === failed)
+})
+
 t.test('a configuration error is thrown', async (t) => {
   const { opening } = openResilient(async () => {
     throw new GatepassError('config_invalid')
