@@ -55,7 +55,7 @@ export async function serve(service: Service, settings: Settings): Promise<void>
         readiness,
         metrics: () => metrics.registry.metrics(),
       })
-  const requests = new Draining(app, (reply) => metrics.addAbandoned(reply))
+  const requests = new Draining(app, (reply) => metrics.addUnanswered(reply))
   const adminRequests = admin && new Draining(admin)
   const shutdown = installShutdown(logger, settings, {
     drain: () => requests.start(),

@@ -31,9 +31,9 @@ export class Draining {
 
   /**
    * @param app an app that does not listen yet
-   * @param onAbandoned receives the reply to a client that disconnected before the reply began
+   * @param onUnanswered receives a reply whose connection closed before it began
    */
-  constructor(app: FastifyInstance, onAbandoned: (reply: FastifyReply) => void = () => {}) {
+  constructor(app: FastifyInstance, onUnanswered: (reply: FastifyReply) => void = () => {}) {
     this.#app = app
     app.server.on('connection', (socket: Socket) => {
       const connection: Connection = { openedAtMs: performance.now(), reply: null }
@@ -41,7 +41,7 @@ export class Draining {
       socket.once('close', () => {
         this.#connections.delete(socket)
         const { reply } = connection
-        if (reply !== null && !reply.raw.headersSent) onAbandoned(reply)
+        if (reply !== null && !reply.raw.headersSent) onUnanswered(reply)
       })
     })
     app.addHook('onRequest', (request, reply, done) => {

@@ -15,8 +15,8 @@ const requestBuckets = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.
 /** Gauges of prom-client that are named like counters. Each is the sum of another metric. */
 const misnamed = ['handles', 'requests', 'resources'].map((what) => `nodejs_active_${what}_total`)
 
-/** The status by which nginx too logs that a client has disconnected before the response. */
-const clientDisconnected = 499
+/** The status, as in the log of nginx, of a request whose connection closed before the response. */
+const unansweredStatus = 499
 
 /** Maximum number of requests that wait to be recorded. */
 const maxUnrecorded = 256
@@ -73,9 +73,9 @@ export class Metrics {
     })
   }
 
-  /** Measures a request whose client disconnected before the response. */
-  addAbandoned(reply: FastifyReply): void {
-    this.#add(reply, clientDisconnected, 'abandoned by the client')
+  /** Measures a request whose connection closed before the response. */
+  addUnanswered(reply: FastifyReply): void {
+    this.#add(reply, unansweredStatus, 'not answered, because the connection closed')
   }
 
   #add({ request, elapsedTime: duration_ms }: FastifyReply, status: number, message: string) {

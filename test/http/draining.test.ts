@@ -22,16 +22,16 @@ async function start(t: Test) {
   })
   app.get('/silent', () => new Promise(() => begun.resolve()))
   const sockets: Socket[] = []
-  const abandoned: (string | undefined)[] = []
+  const unanswered: (string | undefined)[] = []
   app.server.on('connection', (socket: Socket) => sockets.push(socket))
-  const draining = new Draining(app, ({ request }) => abandoned.push(request.routeOptions.url))
+  const draining = new Draining(app, ({ request }) => unanswered.push(request.routeOptions.url))
   await app.listen({ host: '127.0.0.1', port: 0 })
   t.teardown(() => {
     app.server.closeAllConnections()
     return app.close()
   })
   const { port } = app.server.address() as AddressInfo
-  return { app, draining, sockets, abandoned, port, begun: begun.promise, end: end.resolve }
+  return { app, draining, sockets, unanswered, port, begun: begun.promise, end: end.resolve }
 }
 
 t.test('a response in progress ends, then its kept-alive connection closes', async (t) => {
@@ -62,12 +62,12 @@ t.test('a request that arrives during the shutdown is answered', async (t) => {
   await closed
 })
 
-for (const [path, abandonedBefore] of [
+for (const [path, reported] of [
   ['/slow', []],
   ['/silent', ['/silent']],
 ] as const) {
   t.test(`a request to ${path} whose client has disconnected is not open`, async (t) => {
-    const { draining, abandoned, port, begun } = await start(t)
+    const { draining, unanswered, port, begun } = await start(t)
     const client = new RawClient(t, port)
     t.match(await client.ask(get('/fast')), /fast$/)
     client.send(get(path))
@@ -75,7 +75,7 @@ for (const [path, abandonedBefore] of [
     client.leave()
     await until('it is gone', () => draining.open.connections === 0)
     t.same(draining.open.requests, [])
-    t.same(abandoned, abandonedBefore, 'it is reported if its response has not begun')
+    t.same(unanswered, reported, 'it is reported if its response has not begun')
   })
 }
 

@@ -9,8 +9,8 @@ function startMeasured(t: Test) {
   const app = createApp({ logger: pino({ level: 'silent' }) })
   metrics.observe(app)
   app.get('/sessions/:id', async () => ({}))
-  app.get('/abandoned', async (_request, reply) => {
-    metrics.addAbandoned(reply)
+  app.get('/unanswered', async (_request, reply) => {
+    metrics.addUnanswered(reply)
     return {}
   })
   t.teardown(() => app.close())
@@ -35,8 +35,8 @@ t.test('a scrape counts every request, however many there were before it', async
   await request('/sessions/2', 600)
   await request('/elsewhere', 2)
   t.same(await counts(metrics.registry), ['/sessions/:id 200 603', 'none 404 2'])
-  await request('/abandoned', 1)
-  t.ok((await counts(metrics.registry)).includes('/abandoned 499 1'), 'without a response')
+  await request('/unanswered', 1)
+  t.ok((await counts(metrics.registry)).includes('/unanswered 499 1'), 'without a response')
 })
 
 t.test('the sum of the reports of worker processes counts them too', async (t) => {
