@@ -225,13 +225,14 @@ export class TokenEndpoint {
     if (types.some((type) => type !== accessTokenUrn)) {
       throw malformed(`The token types must be ${accessTokenUrn}.`)
     }
-    const [resource, audience] = [form.get('resource'), form.get('audience')]
-    if (resource !== undefined && audience !== undefined && resource !== audience) {
+    const resource = form.get('resource')
+    const audience = form.get('audience') ?? resource
+    if (audience === undefined) throw malformed('The parameter audience or resource is required.')
+    if (resource !== undefined && resource !== audience) {
       throw new GatepassError('resource_not_allowed', { detail: 'A token has one audience.' })
     }
-    const scope = form.get('scope')
-    const target = { subjectToken, audience: resource ?? audience, scope, jkt }
-    const issued = await this.#options.exchange.exchange(client, target, audit)
+    const exchanged = { subjectToken, audience, scope: form.get('scope'), jkt }
+    const issued = await this.#options.exchange.exchange(client, exchanged, audit)
     return { ...accessTokenResponse(issued), issued_token_type: accessTokenUrn }
   }
 }

@@ -19,7 +19,7 @@ const maxActors = 8
 export interface ExchangeRequest {
   readonly subjectToken: string
   /** The audience of the new token: one of the client's `exchange_audiences`. */
-  readonly audience: string | undefined
+  readonly audience: string
   /** Default: the scope of the subject token. */
   readonly scope: string | undefined
   /** The key of which the client has proven possession (RFC 9449). */
@@ -67,7 +67,7 @@ export class TokenExchange {
   async exchange(client: Client, request: ExchangeRequest, audit: Audit): Promise<AccessTokenSet> {
     const { tokens, accounts, minter, clock } = this.#options
     const { audience, jkt } = request
-    if (audience === undefined || !client.exchange_audiences?.includes(audience)) {
+    if (!client.exchange_audiences?.includes(audience)) {
       throw new GatepassError('resource_not_allowed')
     }
     requireKey(client, jkt)
