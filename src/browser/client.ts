@@ -70,14 +70,19 @@ export class Client implements AuthClient {
       signal.onabort = () => reject(signal.reason)
     })
     signal.throwIfAborted()
-    const token = await Promise.race([aborted, this.#session.current()])
-    const response = await this.#send(request.clone(), token)
-    if (response.status !== 401 || !token || token.ageMs < minRefreshAgeMs) return response
-    const next = await Promise.race([aborted, this.#session.refresh(token)])
-    if (!next || next === token) return response
-    // Nobody reads the body, so nobody needs to know that it broke off.
-    response.body?.cancel().catch(() => {})
-    return this.#send(request, next)
+    try {
+      const token = await Promise.race([aborted, this.#session.current()])
+      const response = await this.#send(request.clone(), token)
+      if (response.status !== 401 || !token || token.ageMs < minRefreshAgeMs) return response
+      const next = await Promise.race([aborted, this.#session.refresh(token)])
+      if (!next || next === token) return response
+      // Nobody reads the body, so nobody needs to know that it broke off.
+      response.body?.cancel().catch(() => {})
+      return await this.#send(request, next)
+    } finally {
+      // A signal that outlives the request would keep it in memory.
+      signal.onabort = null
+    }
   }
 
   readonly getAccessToken = async (): Promise<string | null> => {

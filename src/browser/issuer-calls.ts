@@ -60,9 +60,10 @@ const maxPauseMs = 10_000
 
 /**
  * Matches the refusal of a proof if another proof can succeed, with the nonce and the clock of the
- * issuer. A replay is a request that the browser itself has sent again, on a new connection.
+ * issuer. `[ir]` is `invalid` or `replayed`: a replay is a request that the browser itself has sent
+ * again, on a new connection.
  */
-const refusedProof = /dpop_(nonce|proof_(invalid|replayed))/
+const refusedProof = /dpop_(nonce|proof_[ir])/
 
 /** Calls the issuer, with its cookies. */
 export class IssuerCalls {

@@ -213,6 +213,26 @@ t.test('an aborted request does not wait for a refresh', async (t) => {
   t.equal(await world.until(tab.client.getAccessToken()), 'token-1', 'the refresh itself goes on')
 })
 
+t.test('a signal that outlives a request does not keep it', async (t) => {
+  const { world, tab } = await signedIn()
+  const listening = new Set<unknown>()
+  let heard = 0
+  t.intercept(AbortSignal.prototype, 'onabort', {
+    set(listener: unknown) {
+      heard += 1
+      if (listener) listening.add(this)
+      else listening.delete(this)
+    },
+  })
+  await world.advance(2_000)
+  world.issuer.instead.push(problem(401, 'token_expired'))
+  t.equal((await world.until(tab.client.fetch(me))).status, 200)
+  world.fate = () => 'request lost'
+  await t.rejects(world.until(tab.client.fetch(me)))
+  t.equal(heard, 4)
+  t.equal(listening.size, 0)
+})
+
 t.test('a call after a sign-out does not wait for a refresh in progress', async (t) => {
   const { world, tab } = await signedIn()
   await world.advance(400_000)
