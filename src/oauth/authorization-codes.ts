@@ -90,16 +90,21 @@ export class AuthorizationCodes {
     audit: Audit,
   ): Promise<T> {
     const { code } = request
-    if (!codePattern.test(code)) throw new GatepassError('grant_invalid')
+    if (!codePattern.test(code)) throw refused('it is malformed')
     const grant = await this.#find(code)
-    if (grant === null || !isRedeemable(grant, request, this.#options.clock.nowMs())) {
+    if (grant === null) {
       await this.#take(code, noSession, audit)
-      throw new GatepassError('grant_invalid')
+      throw refused('it is unknown, or was used')
+    }
+    const problem = problemOf(grant, request, this.#options.clock.nowMs())
+    if (problem !== null) {
+      await this.#take(code, noSession, audit)
+      throw refused(problem)
     }
     const started = await startSession(grant)
     if (await this.#take(code, started.sessionId, audit)) return started
     await this.#options.sessions.revokeUnchecked(started.sessionId, reusedCode, audit)
-    throw new GatepassError('grant_invalid')
+    throw refused('it was used at the same time')
   }
 
   async #find(code: string): Promise<StoredGrant | null> {
@@ -128,16 +133,23 @@ function idOf(code: string): string {
   return `code.${digestText(code)}`
 }
 
-/** RFC 6749 §4.1.3, RFC 7636 §4.6, RFC 9449 §10. */
-function isRedeemable(grant: StoredGrant, request: RedeemRequest, nowMs: number): boolean {
-  return (
-    nowMs < grant.expiresAtMs &&
-    grant.clientId === request.clientId &&
-    grant.redirectUri === request.redirectUri &&
-    verifierPattern.test(request.codeVerifier) &&
-    equalTexts(codeChallengeOf(request.codeVerifier), grant.codeChallenge) &&
-    (grant.jkt === undefined || grant.jkt === request.jkt)
-  )
+/** Returns why a request may not redeem a code, or null (RFC 6749 §4.1.3, RFC 7636 §4.6, RFC 9449 §10). */
+function problemOf(grant: StoredGrant, request: RedeemRequest, nowMs: number): string | null {
+  const { clientId, redirectUri, codeVerifier, jkt } = request
+  if (nowMs >= grant.expiresAtMs) return 'it has expired'
+  if (clientId !== grant.clientId) return 'it belongs to another client'
+  if (redirectUri !== grant.redirectUri) return 'the redirect_uri is not that of its request'
+  const isVerified =
+    verifierPattern.test(codeVerifier) &&
+    equalTexts(codeChallengeOf(codeVerifier), grant.codeChallenge)
+  if (!isVerified) return 'the code_verifier does not match its challenge'
+  if (grant.jkt !== undefined && jkt !== grant.jkt) return 'it is bound to another key'
+  return null
+}
+
+/** @param reason for the log. The client receives the error code only. */
+function refused(reason: string): GatepassError {
+  return new GatepassError('grant_invalid', { cause: new Error(`authorization code: ${reason}`) })
 }
 
 /** Returns the S256 challenge of a code verifier (RFC 7636 §4.2). */

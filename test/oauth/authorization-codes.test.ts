@@ -84,17 +84,18 @@ t.test('two replicas at once: one session at most, and none after a second use',
 
 t.test('a code with another client, redirect URI or verifier is refused and used up', async (t) => {
   const { issue, redeem, started, live } = startReplicas(t)
-  const bad: Record<string, Partial<RedeemRequest>> = {
-    'another client': { clientId: 'other' },
-    'another redirect URI': { redirectUri: 'https://app.example.com/CB' },
-    'no redirect URI': { redirectUri: undefined },
-    'another verifier': { codeVerifier: `${codeVerifier}x` },
-    'the challenge as the verifier': { codeVerifier: grant.codeChallenge },
-    'an empty verifier': { codeVerifier: '' },
+  const bad: Record<string, [changes: Partial<RedeemRequest>, reason: RegExp]> = {
+    'another client': [{ clientId: 'other' }, /: it belongs to another client$/],
+    'another redirect URI': [{ redirectUri: 'https://app.example.com/CB' }, /redirect_uri/],
+    'no redirect URI': [{ redirectUri: undefined }, /redirect_uri/],
+    'another verifier': [{ codeVerifier: `${codeVerifier}x` }, /code_verifier/],
+    'the challenge as the verifier': [{ codeVerifier: grant.codeChallenge }, /code_verifier/],
+    'an empty verifier': [{ codeVerifier: '' }, /code_verifier/],
   }
-  for (const [name, changes] of Object.entries(bad)) {
+  for (const [name, [changes, message]] of Object.entries(bad)) {
     const code = await issue()
-    await t.rejects(redeem(code, changes), { code: 'grant_invalid' }, name)
+    // The reason is for the log.
+    await t.rejects(redeem(code, changes), { code: 'grant_invalid', cause: { message } }, name)
     await t.rejects(redeem(code), { code: 'grant_invalid' }, `${name}: it has leaked`)
   }
   t.equal(started.size, 0, 'no session starts')
