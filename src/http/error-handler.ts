@@ -60,8 +60,8 @@ const failingStates: ReadonlySet<ErrorCode> = new Set([
 ])
 
 /**
- * A state is not logged for each request, and a failure that repeats once a second. In a storm of requests
- * the lines would fill the disk and displace audit events.
+ * Logs no state for each request, and a failure that repeats once a second. In a storm of requests the lines
+ * would fill the disk and displace audit events.
  */
 function logError(error: GatepassError, request: FastifyRequest): void {
   const err = error.cause ?? error
