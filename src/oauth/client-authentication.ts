@@ -50,7 +50,7 @@ export function readClientCredentials(
   if (assertion !== undefined) {
     return ofClient(clientId, readAssertion(assertion, form.get('client_assertion_type')))
   }
-  if (clientId === undefined) throw authenticationFailed()
+  if (clientId === undefined) throw authenticationFailed('it sent no client_id')
   if (secret !== undefined) return { method: 'client_secret_post', clientId, secret }
   return { method: 'none', clientId }
 }
@@ -66,9 +66,9 @@ function readBasic(authorization: string): ClientCredentials {
   const encoded = /^basic +([\w+/-]+={0,2})$/i.exec(authorization)?.[1]
   const text = encoded === undefined ? '' : Buffer.from(encoded, 'base64').toString()
   const colon = text.indexOf(':')
-  if (colon < 1) throw authenticationFailed()
+  if (colon < 1) throw authenticationFailed('its Authorization is not an acceptable Basic')
   const [clientId, secret] = [text.slice(0, colon), text.slice(colon + 1)].map(decodeFormText)
-  if (!clientId || !secret) throw authenticationFailed()
+  if (!clientId || !secret) throw authenticationFailed('its id or secret is empty or malformed')
   return { method: 'client_secret_basic', clientId, secret }
 }
 

@@ -53,10 +53,13 @@ function describe({ code, status, message }: GatepassError): string {
   return text.replaceAll(/[^\x20\x21\x23-\x5b\x5d-\x7e]/g, '?')
 }
 
-/** One error for all reasons: an unknown client, a wrong secret, another method, a bad assertion. */
-export function authenticationFailed(reason?: string): GatepassError {
-  return new GatepassError(
-    'client_authentication_failed',
-    reason === undefined ? {} : { cause: new Error(`client authentication: ${reason}`) },
-  )
+/**
+ * One error for all reasons: an unknown client, a wrong secret, another method, a bad assertion.
+ *
+ * @param reason for the log
+ */
+export function authenticationFailed(reason: string): GatepassError {
+  return new GatepassError('client_authentication_failed', {
+    cause: new Error(`client authentication: ${reason}`),
+  })
 }

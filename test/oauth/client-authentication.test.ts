@@ -1,7 +1,10 @@
 import crypto from 'node:crypto'
 import { syncBuiltinESMExports } from 'node:module'
 import t, { type Test } from 'tap'
-import type { ClientCredentials } from '../../src/oauth/client-authentication.ts'
+import {
+  type ClientCredentials,
+  readClientCredentials,
+} from '../../src/oauth/client-authentication.ts'
 import { first, second, startOAuth } from '../support/oauth.ts'
 
 type Counted = 'hash' | 'timingSafeEqual'
@@ -61,3 +64,20 @@ t.test(
     }
   },
 )
+
+t.test('the log has the reason for unacceptable credentials', async (t) => {
+  const basicOf = (text: string) => `Basic ${Buffer.from(text).toString('base64')}`
+  const cases: [authorization: string | undefined, form: Record<string, string>, RegExp][] = [
+    [undefined, {}, /: it sent no client_id$/],
+    ['Bearer x', {}, /Basic/],
+    [basicOf(':secret'), {}, /Basic/],
+    [basicOf('billing:'), {}, /empty/],
+    [basicOf('billing:%'), {}, /malformed/],
+    [basicOf('billing:secret'), { client_id: 'spa' }, /client_id does not match/],
+    [undefined, { client_assertion: 'x' }, /client_assertion_type/],
+  ]
+  for (const [authorization, form, message] of cases) {
+    const read = () => readClientCredentials(authorization, new Map(Object.entries(form)))
+    t.throws(read, { code: 'client_authentication_failed', cause: { message } }, String(message))
+  }
+})
