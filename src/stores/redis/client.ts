@@ -7,6 +7,7 @@ import { reasonOf } from '../store-errors.ts'
 import {
   type ConnectionFactory,
   type ConnectionRole,
+  checkVersion,
   createConnectionFactory,
   fatalReason,
   isDemoted,
@@ -98,11 +99,13 @@ export class RedisClient {
     for (let attempt = 0; ; attempt++) {
       try {
         await client.#connect()
+        checkVersion(await client.#hello())
         return client
       } catch (error) {
         const detail = fatalReason(error)
         const delayMs = backoffMs(attempt, reconnectDelay)
         if (detail !== null || performance.now() + delayMs > untilMs) {
+          await client.close()
           const reason = reasonOf(withoutArguments(error))
           throw unavailable(error, detail ?? `Redis does not respond: ${reason}.`)
         }
@@ -151,6 +154,17 @@ export class RedisClient {
     if (this.#connection !== null) this.#retire(this.#connection)
     this.#connection = null
     await Promise.all([this.#reconnecting, ...this.#retiring])
+  }
+
+  /** Returns the properties of a server, or none if it does not tell them. */
+  async #hello(): Promise<RedisReply> {
+    const [primary = ''] = await this.primaries()
+    return this.run((call) =>
+      call.command({ primary }, ['HELLO']).catch((error: unknown) => {
+        if (isErrorReply(error)) return []
+        throw error
+      }),
+    )
   }
 
   #runWithDeadline<T>(work: (call: RedisCall) => Promise<T>, role: ConnectionRole): Promise<T> {

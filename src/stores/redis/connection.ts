@@ -373,11 +373,15 @@ function sentinelConnection(options: SentinelOptions): RedisConnection {
   }
 }
 
-/** Reads the properties of a server, in which names and values alternate. */
+/** Reads the address of a server from its properties at a sentinel. */
 function addressOf(properties: unknown): ServerAddress {
+  return { host: propertyOf(properties, 'ip'), port: Number(propertyOf(properties, 'port')) }
+}
+
+/** Returns a property of a reply in which names and values alternate. */
+function propertyOf(properties: unknown, name: string): string {
   const texts = (properties as readonly RedisReply[]).map(String)
-  const property = (name: string) => texts[texts.indexOf(name) + 1] ?? ''
-  return { host: property('ip'), port: Number(property('port')) }
+  return texts[texts.indexOf(name) + 1] ?? ''
 }
 
 function distinct(addresses: readonly ServerAddress[]): ServerAddress[] {
@@ -430,9 +434,27 @@ export function withoutArguments(error: unknown): Error {
 
 type SystemError = NodeJS.ErrnoException
 
+/** Earlier versions lack commands, and would fail at the first login. */
+const minVersion = 7
+
+/** The server is too old. The message is for the operator. */
+class VersionError extends Error {}
+
+/**
+ * @param hello the reply to HELLO
+ * @throws an error with a `fatalReason` if the server is too old
+ */
+export function checkVersion(hello: RedisReply): void {
+  const version = propertyOf(hello, 'version')
+  if (Number.parseInt(version, 10) < minVersion) {
+    throw new VersionError(`Redis ${minVersion} or later is required, and this is ${version}.`)
+  }
+}
+
 /** Returns why a retry cannot succeed, or null if it might. */
 export function fatalReason(error: unknown): string | null {
   if (!(error instanceof Error)) return null
+  if (error instanceof VersionError) return error.message
   if (/\b(WRONGPASS|NOAUTH|NOPERM)\b|AUTH.* without any password/.test(error.message)) {
     return 'Redis refuses the user name or the password, or allows the user too little.'
   }

@@ -1,6 +1,6 @@
 import { execFileSync } from 'node:child_process'
 import { once } from 'node:events'
-import { type AddressInfo, connect, createServer } from 'node:net'
+import { type AddressInfo, connect, createServer, type Socket } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
 import { freePort } from '../../../scripts/free-port.ts'
@@ -167,6 +167,25 @@ t.test(
     t.match(await found, { sid: one.sid })
   },
 )
+
+t.test('a Redis before version 7 prevents the start', async (t) => {
+  const sockets = new Set<Socket>()
+  const old = createServer((socket) => {
+    sockets.add(socket)
+    // The reply to HELLO, twice.
+    socket.on('data', () => socket.write('%1\r\n+version\r\n+6.2.14\r\n'))
+  }).listen(0, '127.0.0.1')
+  await once(old, 'listening')
+  t.teardown(() => {
+    for (const socket of sockets) socket.destroy()
+    old.close()
+  })
+  const { port } = old.address() as AddressInfo
+  await t.rejects(RedisSessionStore.open(`redis://127.0.0.1:${port}`, patient), {
+    code: 'store_unavailable',
+    detail: 'Redis 7 or later is required, and this is 6.2.14.',
+  })
+})
 
 t.test('connecting may take longer than a call', async (t) => {
   const redis = await startRedis(t)
