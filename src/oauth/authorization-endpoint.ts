@@ -6,6 +6,7 @@ import type { Audit } from '../issuer/audit.ts'
 import type { Client, Clients } from '../issuer/clients.ts'
 import type { TokenMinter } from '../issuer/token-minter.ts'
 import type { SessionStore } from '../stores/ports.ts'
+import { invalidProof } from '../tokens/dpop-proof.ts'
 import { isJsonObject } from '../tokens/strict-decoding.ts'
 import type { AuthorizationCodes } from './authorization-codes.ts'
 import {
@@ -96,7 +97,7 @@ export class AuthorizationEndpoint {
     const values: Record<string, string> = { ...own, client_id: client.client_id }
     if (jkt !== undefined) {
       if (values.dpop_jkt !== undefined && values.dpop_jkt !== jkt) {
-        throw new GatepassError('dpop_proof_invalid')
+        throw invalidProof('its key is not that of dpop_jkt')
       }
       values.dpop_jkt = jkt
     }

@@ -416,6 +416,7 @@ t.test('a pushed request is used once, by one browser and one client', async (t)
   }
   const otherKey = { dpop_jkt: (await makeProofKey()).jkt }
   t.match(await bound(otherKey), { status: 400, body: { error: 'invalid_dpop_proof' } })
+  t.match(JSON.stringify(issuer.lines), 'its key is not that of dpop_jkt')
   t.equal((await bound({ dpop_jkt: key.jkt })).status, 201)
   t.equal((await bound()).status, 201)
   const secretive = { client_id: 'posting', client_secret: first.secret }
