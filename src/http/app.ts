@@ -188,7 +188,7 @@ function refuseBody(request: FastifyRequest, payload: IncomingMessage): Promise<
 /** W3C Trace Context, version 00: `00-<trace id>-<parent id>-<flags>`. */
 const traceparent = /^00-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}$/
 const zeroTrace = '0'.repeat(32)
-/** Matches no token of Gatepass, so that no token reaches the log as a request id. */
+/** Matches no access token and no refresh token, so that neither reaches the log as a request id. */
 const plainId = /^[A-Za-z0-9_-]{8,64}$/
 
 /** Returns the id that connects the log lines of a request: the caller's if it is valid. */
