@@ -90,21 +90,21 @@ export class AuthorizationCodes {
     audit: Audit,
   ): Promise<T> {
     const { code } = request
-    if (!codePattern.test(code)) throw refused('it is malformed')
+    if (!codePattern.test(code)) throw invalidCode('it is malformed')
     const grant = await this.#find(code)
     if (grant === null) {
       await this.#take(code, noSession, audit)
-      throw refused('it is unknown, or was used')
+      throw invalidCode('it is unknown, or was used')
     }
     const problem = problemOf(grant, request, this.#options.clock.nowMs())
     if (problem !== null) {
       await this.#take(code, noSession, audit)
-      throw refused(problem)
+      throw invalidCode(problem)
     }
     const started = await startSession(grant)
     if (await this.#take(code, started.sessionId, audit)) return started
     await this.#options.sessions.revokeUnchecked(started.sessionId, reusedCode, audit)
-    throw refused('it was used at the same time')
+    throw invalidCode('it was used at the same time')
   }
 
   async #find(code: string): Promise<StoredGrant | null> {
@@ -148,7 +148,7 @@ function problemOf(grant: StoredGrant, request: RedeemRequest, nowMs: number): s
 }
 
 /** @param reason for the log. The client receives the error code only. */
-function refused(reason: string): GatepassError {
+export function invalidCode(reason: string): GatepassError {
   return new GatepassError('grant_invalid', { cause: new Error(`authorization code: ${reason}`) })
 }
 

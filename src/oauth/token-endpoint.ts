@@ -25,7 +25,11 @@ import {
 import { isActive } from '../issuer/users.ts'
 import type { AccountStore, Session } from '../stores/ports.ts'
 import { hasScopes } from '../tokens/access-token.ts'
-import type { AuthorizationCodes, AuthorizationGrant } from './authorization-codes.ts'
+import {
+  type AuthorizationCodes,
+  type AuthorizationGrant,
+  invalidCode,
+} from './authorization-codes.ts'
 import type { BackchannelLogout } from './backchannel-logout.ts'
 import { type Consents, withdrawnReason } from './consents.ts'
 import { type Form, malformed, requireParameter } from './form.ts'
@@ -166,7 +170,7 @@ export class TokenEndpoint {
     const { accounts, minter, starter, sessions, idTokens } = this.#options
     const { client, form, jkt, audit } = request
     const account = await accounts.findBySub(grant.sub)
-    if (!isActive(account)) throw new GatepassError('grant_invalid')
+    if (!isActive(account)) throw invalidCode('its account is deleted or disabled')
     const resource = form.get('resource') ?? grant.resource
     // RFC 8707 §2.2: the authorization request may have named one audience.
     if (grant.resource !== undefined && resource !== grant.resource) {
@@ -188,7 +192,7 @@ export class TokenEndpoint {
     const reason = await this.#reasonToRefuse(grant, client)
     if (reason !== null) {
       await sessions.revokeUnchecked(session.sid, reason, audit)
-      throw new GatepassError('grant_invalid')
+      throw invalidCode(reason)
     }
     if (!hasScopes(session.scope, openidScope)) return { ...tokens, idToken: null }
     await this.#registerForLogout(session, client)
@@ -200,7 +204,7 @@ export class TokenEndpoint {
     const { backchannel, sessions } = this.#options
     const isNotified = await backchannel.register(client, session)
     if (isNotified && (await sessions.find(session.sid)) === null) {
-      throw new GatepassError('grant_invalid')
+      throw invalidCode('its session has ended')
     }
   }
 

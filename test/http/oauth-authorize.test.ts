@@ -55,6 +55,7 @@ t.test('a user who is signed in is not asked again, until the sign-in ends', asy
   const { code = '' } = (await visitor.authorize()).answer ?? {}
   await issuer.accounts.setDisabled(`${sub}`, true, issuer.clock.nowMs())
   t.match(await issuer.token({ ...redemption, code }), { body: { error: 'invalid_grant' } })
+  t.match(JSON.stringify(issuer.lines), 'authorization code: its account is deleted or disabled')
   t.match(await visitor.authorize(), { status: 200, answer: null })
   await issuer.accounts.setDisabled(`${sub}`, false, issuer.clock.nowMs())
   // The sign-in is an ordinary session, which the user sees and ends.
