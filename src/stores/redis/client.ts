@@ -156,11 +156,11 @@ export class RedisClient {
     await Promise.all([this.#reconnecting, ...this.#retiring])
   }
 
-  /** Returns the properties of a server, or none if it does not tell them. */
+  /** Returns the properties of a server, or none if it does not tell them. Redis 6.0 requires the protocol. */
   async #hello(): Promise<RedisReply> {
     const [primary = ''] = await this.primaries()
     return this.run((call) =>
-      call.command({ primary }, ['HELLO']).catch((error: unknown) => {
+      call.command({ primary }, ['HELLO', '3']).catch((error: unknown) => {
         if (isErrorReply(error)) return []
         throw error
       }),

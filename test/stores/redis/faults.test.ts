@@ -172,8 +172,11 @@ t.test('a Redis before version 7 prevents the start', async (t) => {
   const sockets = new Set<Socket>()
   const old = createServer((socket) => {
     sockets.add(socket)
-    // The reply to HELLO, twice.
-    socket.on('data', () => socket.write('%1\r\n+version\r\n+6.2.14\r\n'))
+    // As Redis 6.0 replies.
+    socket.on('data', (data) => {
+      const isComplete = /HELLO\r\n\$1\r\n3/.test(String(data))
+      socket.write(isComplete ? '%1\r\n+version\r\n+6.0.16\r\n' : '-ERR wrong number\r\n')
+    })
   }).listen(0, '127.0.0.1')
   await once(old, 'listening')
   t.teardown(() => {
@@ -183,7 +186,7 @@ t.test('a Redis before version 7 prevents the start', async (t) => {
   const { port } = old.address() as AddressInfo
   await t.rejects(RedisSessionStore.open(`redis://127.0.0.1:${port}`, patient), {
     code: 'store_unavailable',
-    detail: 'Redis 7 or later is required, and this is 6.2.14.',
+    detail: 'Redis 7 or later is required, and this is 6.0.16.',
   })
 })
 
