@@ -34,8 +34,8 @@ interface Page {
   readonly document?: { readonly hidden: boolean }
   readonly navigator?: Partial<Navigator>
   readonly BroadcastChannel?: typeof BroadcastChannel
-  addEventListener?: EventTarget['addEventListener']
-  removeEventListener?: EventTarget['removeEventListener']
+  addEventListener: EventTarget['addEventListener']
+  removeEventListener: EventTarget['removeEventListener']
 }
 
 const page = globalThis as unknown as Page
@@ -132,11 +132,11 @@ function onWake(listener: (wasAway: boolean) => void): () => void {
       listener(event.type === 'resume' || !!(event as { persisted?: boolean }).persisted)
     }
   }
-  const names = ['online', 'pageshow', 'visibilitychange', 'resume']
-  // The window captures the events of the document.
-  const options = { capture: true }
-  for (const name of names) page.addEventListener?.(name, wake, options)
+  // A server that renders pages has no such events. In workerd listening to them is an error.
+  const names = page.document ? ['online', 'pageshow', 'visibilitychange', 'resume'] : []
+  // `true`: the window captures the events of the document.
+  for (const name of names) page.addEventListener(name, wake, true)
   return () => {
-    for (const name of names) page.removeEventListener?.(name, wake, options)
+    for (const name of names) page.removeEventListener(name, wake, true)
   }
 }

@@ -111,17 +111,38 @@ t.test(
   'a page that comes online wakes the client, until it does not listen any more',
   async (t) => {
     const page = new EventTarget()
-    const names = ['addEventListener', 'removeEventListener'] as const
-    for (const name of names) Reflect.set(globalThis, name, page[name].bind(page))
+    const document = { hidden: false }
+    const globals = {
+      document,
+      // Node removes no listener by a boolean.
+      addEventListener: (name: string, listener: () => void, capture: boolean) =>
+        page.addEventListener(name, listener, { capture }),
+      removeEventListener: (name: string, listener: () => void, capture: boolean) =>
+        page.removeEventListener(name, listener, { capture }),
+    }
+    Object.assign(globalThis, globals)
     t.teardown(() => {
-      for (const name of names) Reflect.deleteProperty(globalThis, name)
+      for (const name of Object.keys(globals)) Reflect.deleteProperty(globalThis, name)
     })
     const woken: boolean[] = []
     const stop = browser.onWake((wasAway) => woken.push(wasAway))
     page.dispatchEvent(new Event('online'))
+    document.hidden = true
+    page.dispatchEvent(new Event('online'))
+    document.hidden = false
     page.dispatchEvent(Object.assign(new Event('pageshow'), { persisted: true }))
     stop()
     page.dispatchEvent(new Event('online'))
     t.same(woken, [false, true])
   },
 )
+
+t.test('a server that renders pages listens to no events', async (t) => {
+  const addEventListener = () => {
+    // As workerd answers.
+    throw new TypeError('addEventListener(): options.capture must be false.')
+  }
+  Object.assign(globalThis, { addEventListener })
+  t.teardown(() => Reflect.deleteProperty(globalThis, 'addEventListener'))
+  browser.onWake(() => {})()
+})
