@@ -149,12 +149,19 @@ function untilReady(worker: Worker): Promise<ReadyMessage> {
 
 /** @param onFailure called when the machine cannot start a process: it emits no exit */
 function startWorker(logger: Logger, onFailure: () => void): void {
-  const worker = forkWorker()
-  worker.on('error', (err) => {
-    if (worker.process.pid !== undefined) return
+  const fail = (err: unknown) => {
     logger.error({ err }, 'a worker could not be started; trying again')
     onFailure()
-  })
+  }
+  try {
+    const worker = forkWorker()
+    worker.on('error', (err) => {
+      if (worker.process.pid === undefined) fail(err)
+    })
+  } catch (err) {
+    // Node emits some errors of a start, and throws others, such as ENOMEM.
+    fail(err)
+  }
 }
 
 function reloadWorker(worker: Worker): void {

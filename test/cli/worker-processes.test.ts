@@ -76,8 +76,20 @@ const folder = createTestFolder(t)
 await runCommand(['users', 'add', 'ada'], { cwd: folder, env, input: password })
 // With port 0, the port changes when both workers have exited.
 const more = { ...draining, GATEPASS_PORT: String(await freePort()) }
+/** After a SIGWINCH, the machine lacks the memory for one more process. */
+const lackMemory = `
+  import { ChildProcess } from 'node:child_process'
+  const { prototype } = ChildProcess
+  const { spawn } = prototype
+  process.on('SIGWINCH', () => {
+    prototype.spawn = () => {
+      prototype.spawn = spawn
+      throw new Error('spawn ENOMEM')
+    }
+  })`
+const options = `--import=data:text/javascript,${encodeURIComponent(lackMemory)}`
 /** For tests that leave it with two workers. */
-const { issuer, url, admin } = await startIssuer(t, folder, more)
+const { issuer, url, admin } = await startIssuer(t, folder, { ...more, NODE_OPTIONS: options })
 /** A new connection for each request, so that the requests spread over the workers that run. */
 const unpooled = { headers: { connection: 'close' } }
 
@@ -216,8 +228,11 @@ t.test('a health check does not reset the measured lag of the event loop', async
 t.test('a worker that the machine cannot start is started later', async () => {
   const [worker] = await workersOf(issuer)
   issuer.limitFiles(3)
+  process.kill(issuer.pid, 'SIGWINCH')
   process.kill(worker, 'SIGKILL')
-  await issuer.line(/a worker could not be started; trying again/)
+  // Node throws the first error and emits the second.
+  await issuer.line(/ENOMEM.*a worker could not be started; trying again/)
+  await issuer.line(/EMFILE.*a worker could not be started; trying again/)
   issuer.limitFiles(1024)
   await workersOf(issuer)
   await untilStatus(`${admin}/readyz`, 200)

@@ -191,13 +191,18 @@ export class HashProcessPool implements Deriver {
     await Promise.all(Array.from(this.#all, (process) => process.close(reason)))
   }
 
+  /** @throws `overloaded` if the machine cannot start a process: Node throws some errors of a start */
   #start(): HashProcess {
-    const process = new HashProcess(() => {
-      this.#all.delete(process)
-      this.#idle.delete(process)
-    })
-    this.#all.add(process)
-    return process
+    try {
+      const process = new HashProcess(() => {
+        this.#all.delete(process)
+        this.#idle.delete(process)
+      })
+      this.#all.add(process)
+      return process
+    } catch (cause) {
+      throw lostProcess(cause)
+    }
   }
 }
 
@@ -277,7 +282,7 @@ class HashProcess {
   }
 }
 
-/** A process ends early if the machine lacks memory. The next attempt starts another. */
+/** A process ends early, or does not start, if the machine lacks memory. The next attempt starts another. */
 function lostProcess(cause: unknown): GatepassError {
   const detail = 'The process that computes the password hash has ended. Try again.'
   return new GatepassError('overloaded', { detail, cause, retryAfterSeconds: 1 })

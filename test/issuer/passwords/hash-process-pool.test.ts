@@ -1,4 +1,4 @@
-import { spawn } from 'node:child_process'
+import { ChildProcess, spawn } from 'node:child_process'
 import { randomFill } from 'node:crypto'
 import { once } from 'node:events'
 import { existsSync, readFileSync } from 'node:fs'
@@ -165,6 +165,20 @@ t.test(
     t.ok((await digestOf(pool, bcryptJob)).equals(bcrypt.digest))
   },
 )
+
+t.test('a process that does not start for lack of memory is an error of its jobs', async (t) => {
+  const pool = new HashProcessPool()
+  t.teardown(() => pool.close())
+  const prototype = ChildProcess.prototype as unknown as { spawn(): void }
+  const original = prototype.spawn
+  prototype.spawn = () => {
+    prototype.spawn = original
+    throw new Error('spawn ENOMEM')
+  }
+  const cause = { message: 'spawn ENOMEM' }
+  await t.rejects(pool.derive([bcryptJob]), { code: 'overloaded', retryAfterSeconds: 1, cause })
+  t.ok((await digestOf(pool, bcryptJob)).equals(bcrypt.digest))
+})
 
 t.test('a signal to the process group does not end a hash', onLinux, async (t) => {
   const before = children()
