@@ -84,11 +84,13 @@ export class RevocationFeed {
   }
 
   /**
-   * Returns the entries after a position, oldest first. An unknown position returns all entries: it
-   * expired, or the store lost it, and receiving an entry twice is harmless.
+   * Returns the entries after a position, oldest first. An unknown position returns all entries: its
+   * entry expired, or the store lost it, and receiving an entry twice is harmless.
    */
   entriesAfter(position: string = logStart): readonly FeedEntry[] {
     const at = this.#entries.findIndex((entry) => entry.position === position)
+    // The last entry may expire before earlier entries, and a follower of it has received them.
+    if (at === -1 && position === this.#position) return []
     return this.#entries.slice(at + 1)
   }
 
