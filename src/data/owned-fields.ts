@@ -3,7 +3,13 @@ import { GatepassError, isGatepassError } from '../core/errors.ts'
 import { isJsonValue, type JsonValue } from '../core/json.ts'
 import { LruCache } from '../core/lru-cache.ts'
 import { randomId } from '../core/secrets.ts'
-import type { DataOwner, DataStore, Expected, StoredField } from '../stores/data-store.ts'
+import {
+  anyVersion,
+  type DataOwner,
+  type DataStore,
+  type Expected,
+  type StoredField,
+} from '../stores/data-store.ts'
 import type { FieldCodec } from './field-cipher.ts'
 
 export { anyVersion, type Expected } from '../stores/data-store.ts'
@@ -225,7 +231,7 @@ function refusal(outcome: 'conflict' | 'ended'): GatepassError {
 }
 
 /**
- * Writes a field and tells whether it is new. Without a precondition, overwriting costs two round
+ * Writes a field and tells whether it is new. Without a precondition, creating a field costs two round
  * trips.
  *
  * @throws like `OwnedFields.set`
@@ -236,9 +242,11 @@ export async function putField(
   value: JsonValue,
   expected: Expected,
 ): Promise<{ readonly version: string; readonly isNew: boolean }> {
-  if (expected === undefined) {
+  // Most changes replace a value, which is tried first.
+  const conditions: Expected[] = expected === undefined ? [anyVersion, null] : []
+  for (const condition of conditions) {
     try {
-      return { version: await fields.set(field, value, null), isNew: true }
+      return { version: await fields.set(field, value, condition), isNew: condition === null }
     } catch (error) {
       if (!isGatepassError(error, 'data_conflict')) throw error
     }

@@ -87,6 +87,13 @@ export function dataRoutesContract(t: Test, open: OpenStore): void {
     t.same(new Set(statuses), new Set([204]))
   })
 
+  t.test('of concurrent changes without a condition, one creates the field', async (t) => {
+    const { put } = await start(t)
+    const changes = Array.from({ length: 10 }, (_, n) => put(cart, n))
+    const statuses = (await Promise.all(changes)).map(({ statusCode }) => statusCode)
+    t.same(statuses.sort(), [201, ...Array(9).fill(204)])
+  })
+
   t.test('one field too many is refused', async (t) => {
     const { put } = await start(t)
     for (let n = 0; n < 64; n++) await put(`/data/user/f${n}`, n)
@@ -149,6 +156,7 @@ export function dataRoutesContract(t: Test, open: OpenStore): void {
 
   t.test('hits, misses and unreadable values are counted', async (t) => {
     const { get, put, metrics, store, clock } = await start(t)
+    await put(cart, 0)
     await put(cart, 1)
     await get(cart)
     await get('/data/session')
@@ -165,7 +173,7 @@ export function dataRoutesContract(t: Test, open: OpenStore): void {
     })
     t.equal((await get('/data/session/forged')).statusCode, 404)
     const text = await metrics.registry.metrics()
-    t.match(text, /^gatepass_data_hits_total 3$/m)
+    t.match(text, /^gatepass_data_hits_total 3$/m, 'a change counts no hit')
     t.match(text, /^gatepass_data_misses_total 1$/m)
     t.match(text, /^gatepass_data_unreadable_total 1$/m)
     const created = await put('/data/session/forged', 2, { 'if-none-match': '*' })
