@@ -208,7 +208,7 @@ t.test('a page sets a field of an application only if the service has its secret
   const other = await start(t, { store, secrets: ['e'.repeat(43)] })
   await other.answer(({ session }) => session.set('count', 1))
   t.equal((await service.get('/data/session/count')).statusCode, 404)
-  t.equal((await service.put('/data/session/count', 1_000)).statusCode, 201)
+  t.equal((await service.put('/data/session/count', 1_000)).statusCode, 204)
   t.equal(await other.answer(({ session }) => session.get('count')), null, 'it is removed at most')
 })
 
