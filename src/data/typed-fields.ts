@@ -150,7 +150,10 @@ export class TypedFields<S extends FieldSchemas> {
   }
 }
 
+/** A schema that requires a value is not asked: with `coerce` it would return the text `undefined`. */
 function valueOfAbsent<S extends core.$ZodType>(schema: S): Stored<S> {
+  const isRequired = schema._zod.optin === undefined && !(schema instanceof core.$ZodCatch)
+  if (isRequired) return undefined as Stored<S>
   const result = core.safeDecode(schema, undefined as core.input<S>)
   return (result.success ? result.data : undefined) as Stored<S>
 }

@@ -55,6 +55,10 @@ t.test(
       byCatch: z.coerce.number().catch(1),
       byDefault: z.coerce.number().default(2),
       coerced: z.coerce.number(),
+      name: z.coerce.string(),
+      note: z.coerce.string().nullable(),
+      wrapped: z.string().catch('c').readonly(),
+      lazy: z.lazy(() => z.string().default('d')),
     }
     const { fieldsOf } = open(t, schemas)
     const { byCatch, byDefault, coerced } = await fieldsOf('ada').getMany([
@@ -66,6 +70,11 @@ t.test(
     // @ts-expect-error: it may be undefined
     const absent: number = coerced
     t.same([present, absent], [3, undefined])
+    t.same(
+      await fieldsOf('bob').getMany(['name', 'note', 'wrapped', 'lazy']),
+      { name: undefined, note: undefined, wrapped: 'c', lazy: 'd' },
+      'not the text "undefined"',
+    )
   },
 )
 
