@@ -104,6 +104,11 @@ export function etagOf({ headers }: Response): string | null {
   return etag === null || etag.length > maxEtagLength ? null : etag
 }
 
+/** Returns how many seconds ago the server created or confirmed a response (RFC 9111 §5.1). */
+export function ageSecondsOf({ headers }: Response): number {
+  return readSeconds(headers.get('age')) ?? 0
+}
+
 /** Reads a number of seconds (RFC 9110 §10.2.3, RFC 9111 §1.2.2). Null for any other text. */
 export function readSeconds(text: string | null | undefined): number | null {
   return text && /^[0-9]{1,10}$/.test(text) ? Number(text) : null

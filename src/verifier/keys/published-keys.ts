@@ -5,6 +5,7 @@ import type { Algorithm } from '../../tokens/algorithms.ts'
 import { parseStrictJson } from '../../tokens/strict-decoding.ts'
 import {
   abortAfter,
+  ageSecondsOf,
   contentTypeOf,
   errorText,
   etagOf,
@@ -254,11 +255,11 @@ async function fetchKeySet({ isForced, ...request }: KeySetRequest): Promise<Key
  * Returns `max-age`, less the time that the response has spent in HTTP caches (RFC 9111 §4.2). The
  * default starts with the fetch: a cache may keep a response without a `max-age` for days.
  */
-function freshness_s({ headers }: Response): number {
-  const directives = (headers.get('cache-control') ?? '').toLowerCase().split(',')
+function freshness_s(response: Response): number {
+  const directives = (response.headers.get('cache-control') ?? '').toLowerCase().split(',')
   const maxAge = directives.map((part) => part.trim()).find((part) => part.startsWith('max-age='))
   const maxAge_s = readSeconds(maxAge?.slice('max-age='.length))
   if (maxAge_s === null) return defaultMaxAge_s
-  const freshFor_s = maxAge_s - (readSeconds(headers.get('age')) ?? 0)
+  const freshFor_s = maxAge_s - ageSecondsOf(response)
   return Math.min(Math.max(freshFor_s, maxAgeRange_s.min), maxAgeRange_s.max)
 }

@@ -164,14 +164,15 @@ export class FeedFollower implements Revocations {
     const { uri, clock, issuer } = this.#options
     this.#checkClock()
     const etag = this.#position === null ? null : this.#etag
-    const response = await fetchSnapshot(uri, etag, clock, signal)
-    if (response === null) {
+    const { text, ageSeconds, ...response } = await fetchSnapshot(uri, etag, clock, signal)
+    if (text === null) {
       // A gap in the stream may have been found during this request.
       if (this.#position === null) return this.#load(signal)
-      this.#freshness.confirm()
+      // An HTTP cache may respond while the issuer is unavailable.
+      this.#freshness.confirm(nowSeconds(clock) - ageSeconds)
       return
     }
-    const payload = await this.#verify(response.text, snapshotType, maxSnapshotBytes)
+    const payload = await this.#verify(text, snapshotType, maxSnapshotBytes)
     const { position, readAt_s, kept_s, entries } = readRevocationSnapshot(payload, issuer)
     this.#prunedAt_s = 0
     this.#addEntries(entries, kept_s)

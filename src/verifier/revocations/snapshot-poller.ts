@@ -1,7 +1,7 @@
 import { jittered } from '../../core/backoff.ts'
 import type { Clock } from '../../core/clock.ts'
 import { SingleFlight } from '../../core/single-flight.ts'
-import { abortAfter, etagOf, get, RetryDelay, readBody } from '../http-client.ts'
+import { abortAfter, ageSecondsOf, etagOf, get, RetryDelay, readBody } from '../http-client.ts'
 
 /** Longest snapshot, in bytes: about 700,000 sessions, or 500,000 users. */
 export const maxSnapshotBytes = 32 * 1024 * 1024
@@ -10,14 +10,16 @@ const firstRetryMs = 200
 
 export interface SnapshotResponse {
   readonly etag: string | null
-  readonly text: string
+  /** The snapshot; null if the known snapshot is current. */
+  readonly text: string | null
+  /** Time that the response has spent in HTTP caches. */
+  readonly ageSeconds: number
 }
 
 /**
  * Fetches the snapshot.
  *
  * @param etag entity tag of the known snapshot
- * @returns null if the known snapshot is current
  * @throws ResponseError, Error for any other failure, or the reason of `signal`
  */
 export async function fetchSnapshot(
@@ -25,11 +27,12 @@ export async function fetchSnapshot(
   etag: string | null,
   clock: Clock,
   signal: AbortSignal,
-): Promise<SnapshotResponse | null> {
+): Promise<SnapshotResponse> {
   const response = await get({ uri, headers: { accept: 'application/jwt' }, etag, clock, signal })
-  if (response.status === 304) return null
+  const ageSeconds = ageSecondsOf(response)
+  if (response.status === 304) return { etag, text: null, ageSeconds }
   const body = await readBody(response, maxSnapshotBytes, signal)
-  return { etag: etagOf(response), text: body.toString('latin1') }
+  return { etag: etagOf(response), text: body.toString('latin1'), ageSeconds }
 }
 
 export interface SnapshotPollerOptions {
