@@ -1,5 +1,5 @@
 import { availableParallelism } from 'node:os'
-import { dataUrl, keyPolicy, type Settings } from '../config/settings.ts'
+import { keyPolicy, type Settings } from '../config/settings.ts'
 import { systemClock } from '../core/clock.ts'
 import { GatepassError } from '../core/errors.ts'
 import type { Secrets } from '../core/secrets.ts'
@@ -43,7 +43,6 @@ function sessionPolicy(settings: Settings): SessionPolicy {
     idleMs: settings.session_idle_s * 1000,
     maxMs: settings.session_max_s * 1000,
     revokedKeptMs: tokenLifetimeMs(settings),
-    hasSessionData: dataUrl(settings) !== null,
   }
 }
 

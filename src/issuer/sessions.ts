@@ -1,4 +1,4 @@
-import { type Clock, nowSeconds } from '../core/clock.ts'
+import type { Clock } from '../core/clock.ts'
 import { GatepassError } from '../core/errors.ts'
 import { randomId } from '../core/secrets.ts'
 import type {
@@ -19,14 +19,10 @@ import type { SessionTokenContent, TokenMinter, TokenSet } from './token-minter.
 const maxSessionsPerUser = 100
 const maxUserAgentLength = 256
 
-type Revocations = Pick<RevocationFeed, 'refreshNow' | 'revokedUntilSeconds'>
-
 /** How long sessions last. */
 export interface SessionPolicy extends RotationPolicy {
   /** Longest lifetime of a session, counted from the login. No refresh extends it. */
   readonly maxMs: number
-  /** Whether sessions have data, which is deleted with them. */
-  readonly hasSessionData: boolean
 }
 
 export interface SessionsOptions {
@@ -35,7 +31,7 @@ export interface SessionsOptions {
   readonly clients: Pick<Clients, 'hasBackchannelLogout'>
   readonly clock: Clock
   /** This replica's copy of the revocation log, if it serves one to verifiers. */
-  readonly revocations?: Revocations | undefined
+  readonly revocations?: Pick<RevocationFeed, 'refreshNow'> | undefined
   /** Throws `clock_skew` if verifiers would misread the time of a revocation. */
   readonly checkClock?: (() => void | Promise<void>) | undefined
 }
@@ -58,7 +54,7 @@ export class Sessions {
   readonly #policy: SessionPolicy
   readonly #clients: Pick<Clients, 'hasBackchannelLogout'>
   readonly #clock: Clock
-  readonly #revocations: Revocations | undefined
+  readonly #revocations: SessionsOptions['revocations']
   readonly #checkClock: SessionsOptions['checkClock']
 
   constructor({ store, policy, clients, clock, revocations, checkClock }: SessionsOptions) {
@@ -194,23 +190,19 @@ export class Sessions {
   /**
    * Revokes all sessions of a user and returns how many were live.
    *
-   * If sessions have data or clients are notified, each session is revoked by itself first, because
-   * the deletion of its data and the notification of its client read the log. A session whose token may
-   * be dated ahead is too, because the entry of the user does not revoke that token.
+   * Each session is revoked by itself first. The entry of the user does not revoke a token that another
+   * replica has dated later, and data is deleted and clients are notified by the entries of sessions.
    *
    * @param revoked counts the sessions, also those before a failure
    */
   async revokeAll(sub: string, revoked = { count: 0 }): Promise<number> {
-    const { hasSessionData, revokedKeptMs } = this.#policy
-    const isListed = hasSessionData || this.#clients.hasBackchannelLogout()
-    if (isListed || (await this.#mayHaveTokensAhead(sub))) {
-      await this.#revokeListed(sub, revoked)
-      // A code may start a session until the sign-in that it comes from has ended.
-      await this.#revokeListed(sub, revoked)
-    }
+    const { revokedKeptMs } = this.#policy
+    await this.#revokeListed(sub, revoked)
+    // A code may start a session until the sign-in that it comes from has ended.
+    await this.#revokeListed(sub, revoked)
     const nowMs = this.#clock.nowMs()
     revoked.count += await this.#store.revokeAll(sub, nowMs, revokedKeptMs)
-    // A refresh may have signed a token of a later second before the store revoked its session.
+    // A sign-in may have signed a token of a later second before the store revoked its session.
     const doneAtMs = this.#clock.nowMs()
     if (Math.floor(doneAtMs / 1000) > Math.floor(nowMs / 1000))
       await this.#store.appendRevocation('user', sub, doneAtMs, revokedKeptMs)
@@ -271,16 +263,6 @@ export class Sessions {
       throw error
     }
     write(revoked.count)
-  }
-
-  /**
-   * Tells whether a token of a user may be dated ahead: the user signed out everywhere this second, or by a
-   * clock that is ahead. Without a revocation feed the answer is unknown.
-   */
-  async #mayHaveTokensAhead(sub: string): Promise<boolean> {
-    if (this.#revocations === undefined) return true
-    await this.#revocations.refreshNow()
-    return (this.#revocations.revokedUntilSeconds(sub) ?? 0) >= nowSeconds(this.#clock)
   }
 
   async #revokeListed(sub: string, revoked: { count: number }): Promise<void> {

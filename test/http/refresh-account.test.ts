@@ -124,6 +124,7 @@ for (const [inAccounts, inSessions] of [
 
       t.match(issuer.revocations.entriesAfter(), [
         { kind: 'session', id: sid },
+        { kind: 'session', id: other.session_id },
         { kind: 'user', id: sub },
       ])
       for (const { refresh_token } of [one, other]) {

@@ -120,7 +120,7 @@ t.test('sessions with data are revoked one by one, so that their data is deleted
 })
 
 function sessionsOf(store: SessionStore, clock: FakeClock): Sessions {
-  const sessionPolicy = { ...policy, revokedKeptMs: keptMs, maxMs: forever, hasSessionData: true }
+  const sessionPolicy = { ...policy, revokedKeptMs: keptMs, maxMs: forever }
   return new Sessions({ store, policy: sessionPolicy, clients: new Clients([]), clock })
 }
 

@@ -10,7 +10,7 @@ t.test('a user has at most 100 sessions: a login revokes the oldest', async (t) 
   const store = new SqliteSessionStore(':memory:')
   t.teardown(() => store.close())
   const clock = new FakeClock(t0 + 1000)
-  const sessionPolicy = { ...policy, maxMs: 86_400_000, hasSessionData: false }
+  const sessionPolicy = { ...policy, maxMs: 86_400_000 }
   const sessions = new Sessions({ store, policy: sessionPolicy, clients: new Clients([]), clock })
   const revoked: [AuditEvent, AuditFields][] = []
   const audit = (event: AuditEvent, fields: AuditFields) => revoked.push([event, fields])

@@ -136,7 +136,7 @@ export async function startIssuer(t: Test, options: TestIssuerOptions = {}) {
     }),
   })
   const { onAudit, extra } = options
-  const sessionPolicy = { ...policy, maxMs: 86_400_000, hasSessionData: false }
+  const sessionPolicy = { ...policy, maxMs: 86_400_000 }
   const issuer = createIssuer({
     policy: {
       issuer: url,
