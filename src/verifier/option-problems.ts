@@ -3,7 +3,7 @@ import { defaultMaxTokenBytes, tokenTypes } from '../tokens/access-token.ts'
 import { isName, isNameOrNames, profileProblems } from './claims.ts'
 import { dpopDefaults } from './dpop/dpop-proofs.ts'
 import { isWebAddress } from './http-client.ts'
-import type { CommonOptions, IssuerOptions, RevocationOptions } from './options.ts'
+import type { CommonOptions, IssuerOptions, IssuersOptions, RevocationOptions } from './options.ts'
 
 /** Unchecked options: a JavaScript application may pass anything. */
 type Unchecked = Readonly<Record<string, unknown>>
@@ -90,10 +90,15 @@ const revocationOptions: OptionKind = {
 /** Each issuer may cost one signature verification per token. */
 const maxIssuers = 32
 
+/** Tells whether options have `issuers`, and so no `issuer`. */
+export function areForSeveralIssuers(options: object): options is IssuersOptions {
+  return Object.hasOwn(options, 'issuers')
+}
+
 /** Finds all problems of the options of a verifier, except those of the keys in `jwks`. */
 export function findOptionProblems(options: unknown): FieldProblem[] {
   if (!isRecord(options)) return [{ pointer: '', detail: 'the options must be an object' }]
-  if (!Object.hasOwn(options, 'issuers')) {
+  if (!areForSeveralIssuers(options)) {
     const kind: OptionKind = {
       others: [...commonOptions.others, ...issuerOptions.others],
       numbers: { ...commonOptions.numbers, ...issuerOptions.numbers },

@@ -8,6 +8,7 @@ import type { TrustedIssuer } from './issuer-matching.ts'
 import { createFixedKeys, type KeySet, type KeySource, readKeySet } from './keys/key-source.ts'
 import { RemoteKeys, RequestScopedKeys } from './keys/remote-keys.ts'
 import {
+  areForSeveralIssuers,
   feedAddress,
   findOptionProblems,
   isRequestScoped,
@@ -138,7 +139,9 @@ export function readOptions(options: VerifierOptions | IssuersOptions): Verifier
   const maxTokenBytes = options?.maxTokenBytes ?? common.maxTokenBytes.default
   const decrypt = readDecrypt(options ?? {}, maxTokenBytes, problems)
   if (problems.length > 0) {
-    const all = problems.map(({ pointer, detail }) => `${pointer}: ${detail}`).join('; ')
+    const all = problems
+      .map(({ pointer, detail }) => (pointer && `${pointer}: `) + detail)
+      .join('; ')
     throw new GatepassError('config_invalid', { detail: `Verifier options: ${all}`, problems })
   }
   const { clock = systemClock, cache } = options
@@ -170,7 +173,7 @@ export function readOptions(options: VerifierOptions | IssuersOptions): Verifier
 }
 
 function issuersOf(options: VerifierOptions | IssuersOptions): readonly IssuerOptions[] {
-  return 'issuers' in options ? options.issuers : [options]
+  return areForSeveralIssuers(options) ? options.issuers : [options]
 }
 
 /** Reads the fixed key sets, one for each issuer that has one. Adds to `problems`. */
@@ -178,15 +181,14 @@ function readKeySets(
   options: VerifierOptions | IssuersOptions,
   problems: FieldProblem[],
 ): (KeySet | null)[] {
-  const isOne = !Object.hasOwn(Object(options), 'issuers')
-  const given: unknown = isOne ? [options] : (options as IssuersOptions).issuers
+  const given: unknown = issuersOf(options ?? {})
   if (!Array.isArray(given)) return []
   return given.map((each: IssuerOptions | null, at) => {
     if (each?.jwks === undefined) return null
     try {
       return readKeySet(each.jwks)
     } catch (error) {
-      const pointer = isOne ? '/jwks' : `/issuers/${at}/jwks`
+      const pointer = each === options ? '/jwks' : `/issuers/${at}/jwks`
       problems.push({ pointer, detail: error instanceof Error ? error.message : '' })
       return null
     }

@@ -88,6 +88,19 @@ t.test('A22: refuses every value out of its range', async (t) => {
     }
   }
   for (const given of [undefined, null, 'https://auth.test', 1]) t.same(problemsOf(given), [''])
+  t.throws(() => createVerifier(undefined as unknown as VerifierOptions), {
+    message: 'Verifier options: the options must be an object',
+  })
+})
+
+t.test('the issuers that are checked are those that are trusted', async (t) => {
+  const inherited = { issuers: [{ ...options, issuer: 'https://other.test', audience: [] }] }
+  const own = Object.assign(Object.create(inherited), options)
+  const { issuers } = createVerifier(own).status()
+  t.same(
+    issuers.map(({ issuer }) => issuer),
+    [options.issuer],
+  )
 })
 
 t.test('refuses addresses that keys cannot be fetched from', async (t) => {
