@@ -28,7 +28,7 @@ export function checkIfMatch(ifMatch: string | undefined, etag: string): void {
 
 /** Whether a list of entity tags, or `*`, names one of these. Our tags contain no comma. */
 function names(list: string, tags: readonly string[]): boolean {
-  return list.split(',').some((one) => ['*', ...tags].includes(one.trim()))
+  return list.trim() === '*' || list.split(',').some((one) => tags.includes(one.trim()))
 }
 
 /**
