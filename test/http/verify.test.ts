@@ -135,7 +135,7 @@ t.test('I14: each header carries its claim exactly', async (t) => {
   t.equal(plain.headers.get('x-auth-subject'), 'ada@example.com')
 })
 
-t.test('I14: different values of a claim have different headers', async () => {
+t.test('I14: different values of a claim have different headers', async (t) => {
   const character = fc.constantFrom(' ', '%', '2', '0', 'a', '\t', 'ü', '\u00a0', '😀')
   const texts = fc.string({ unit: fc.oneof(character, fc.string({ maxLength: 1 })) })
   fc.assert(
@@ -147,6 +147,10 @@ t.test('I14: different values of a claim have different headers', async () => {
       return decodeURIComponent(value.replace(/^[ \t]+|[ \t]+$/g, '')) === sub
     }),
   )
+  // A pattern that tries each of the spaces as its start would take minutes.
+  const sub = `%${' '.repeat(1_000_000)}b`
+  const headers = identityHeaders(claimsWith({ sub }) as unknown as AccessTokenClaims)
+  t.equal(decodeURIComponent(headers?.['x-auth-subject'] ?? ''), sub)
 })
 
 t.test('I14: a claim that no header can carry is refused', async (t) => {

@@ -117,7 +117,7 @@ const unsafe = /[^\x20-\x24\x26-\x7e]|^ | $/
 /** Percent-encodes `%`, everything but printable ASCII, and outer spaces, which HTTP removes. */
 function headerValue(text: string): string {
   if (!unsafe.test(text)) return text
-  return text.replaceAll(/[^\x20-\x24\x26-\x7e]+|^ +| +$/g, encodeURIComponent)
+  return text.replaceAll(/[^\x20-\x24\x26-\x7e]+|^ +|(?<! ) +$/g, encodeURIComponent)
 }
 
 export interface ForwardedTargetOptions {
