@@ -40,9 +40,17 @@ export function secretOf(
 
 /** Computes one signature in the form of `webhook-signature`. */
 export function sign({ id, timestamp, body }: Message, secret: string): string {
-  const key = Buffer.from(secret.replace('whsec_', ''), 'base64')
-  const mac = createHmac('sha256', key).update(`${id}.${timestamp}.`).update(body)
+  const mac = createHmac('sha256', keyOf(secret)).update(`${id}.${timestamp}.`).update(body)
   return `v1,${mac.digest('base64')}`
+}
+
+/** Whether a secret is `whsec_` and at least 24 bytes in base64. Anybody can sign with an empty one. */
+export function isSecret(text: string): boolean {
+  return text.startsWith('whsec_') && keyOf(text).length >= 24
+}
+
+function keyOf(secret: string): Buffer {
+  return Buffer.from(secret.slice('whsec_'.length), 'base64')
 }
 
 /** Compares in constant time. */

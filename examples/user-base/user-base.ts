@@ -1,7 +1,7 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import { operations as allOperations } from './operations.ts'
 import { SeenIds } from './seen-ids.ts'
-import { type Message, messageOf, secretOf, sign, tolerance_s } from './signature.ts'
+import { isSecret, type Message, messageOf, secretOf, sign, tolerance_s } from './signature.ts'
 import type { Users } from './users.ts'
 
 export interface UserBaseOptions {
@@ -30,6 +30,9 @@ interface Answer {
 /** A server that answers the messages of Gatepass about the users of a service. */
 export function createUserBase(options: UserBaseOptions): Server {
   const { users, secrets, operations = allOperations, nowMs = Date.now, log } = options
+  if (!secrets.every(isSecret)) {
+    throw new Error('A secret must be whsec_ and at least 24 bytes in base64.')
+  }
   // A timestamp that is ahead of our clock makes a message valid for twice the tolerance.
   const seen = new SeenIds(2 * tolerance_s * 1000, options.seenMax ?? 1_000_000)
 

@@ -2,7 +2,8 @@ import { randomUUID } from 'node:crypto'
 import t from 'tap'
 import { SeenIds } from '../../../examples/user-base/seen-ids.ts'
 import { sign } from '../../../examples/user-base/signature.ts'
-import { newUser } from '../../../examples/user-base/users.ts'
+import { createUserBase } from '../../../examples/user-base/user-base.ts'
+import { newUser, Users } from '../../../examples/user-base/users.ts'
 import { parsePasswordHash } from '../../../src/issuer/passwords/password-hash.ts'
 import { otherSecret, secret, startUserBase } from './support.ts'
 
@@ -93,6 +94,12 @@ t.test('refuses everything else', async (t) => {
   t.equal((await send(url, '{"type":"constructor"}')).status, 501)
   t.equal((await send(url, '{"type":"accounts.delete"}')).status, 501)
   t.equal(lines.length, 6)
+})
+
+t.test('a secret that anybody could guess prevents the start', async (t) => {
+  for (const weak of ['', 'whsec_', `whsec_${secret.slice(-8)}`, secret.slice('whsec_'.length)]) {
+    t.throws(() => createUserBase({ users: new Users(), secrets: [secret, weak] }), /whsec_/, weak)
+  }
 })
 
 t.test('its users have hashes that Gatepass supports', async (t) => {
