@@ -38,7 +38,7 @@ export interface IssuerOptions {
    * `tokenTypes`. The profile of an issuer changes nothing for other issuers.
    */
   readonly profile?: TokenProfile
-  /** Timeout of one fetch of the keys, 10 to 60,000 ms. Default 5000. */
+  /** Timeout of one fetch of the keys, or of the revocation list, 10 to 60,000 ms. Default 5000. */
   readonly fetchTimeoutMs?: number
   /** How long the last keys are used while no newer keys can be fetched, 1 s to 30 days. Default a day. */
   readonly maxJwksAgeSeconds?: number
