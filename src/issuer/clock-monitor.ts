@@ -26,8 +26,9 @@ export interface ClockMonitorOptions {
  */
 export class ClockMonitor {
   /**
-   * The earlier of the store's time and the machine's time. Code that forgets expired entries uses
-   * it, so that no entry is forgotten too soon, whichever clock is ahead.
+   * The earlier of the machine's time and the store's time, or with an embedded store the accepted time.
+   * Code that forgets expired entries uses it, so that no entry is forgotten too soon, whichever clock is
+   * ahead.
    */
   readonly expiryClock: Clock
   readonly #options: ClockMonitorOptions
@@ -49,7 +50,7 @@ export class ClockMonitor {
     this.#uptimeMs = options.uptimeMs ?? (() => uptime() * 1000)
     this.#bootAtMs = options.clock.nowMs() - this.#uptimeMs()
     this.expiryClock = {
-      nowMs: () => Math.floor(Math.min(options.clock.nowMs(), this.#storeMs())),
+      nowMs: () => Math.floor(Math.min(options.clock.nowMs(), this.#referenceMs())),
     }
     this.#timer = setInterval(() => this.refresh(), pollMs).unref()
   }
@@ -111,9 +112,9 @@ export class ClockMonitor {
     this.#isWrong = Math.abs(this.#offsetMs) - uncertaintyMs > this.#skewMs
   }
 
-  /** Extrapolates the store's time with the monotonic clock. */
-  #storeMs(): number {
-    if (this.#storeTime === null) return Number.POSITIVE_INFINITY
+  /** Extrapolates the store's time, or the accepted time, with a clock that does not jump. */
+  #referenceMs(): number {
+    if (this.#storeTime === null) return this.#bootAtMs + this.#uptimeMs()
     const { storeMs, atMs } = this.#storeTime
     return storeMs + performance.now() - atMs
   }

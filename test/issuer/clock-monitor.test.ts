@@ -138,12 +138,14 @@ async function onOneMachine(t: Test) {
   t.teardown(() => sessions.close())
   const clock = new FakeClock()
   const boot = new FakeClock(0)
-  const poll = await monitored(t, { sessions, clock, uptimeMs: () => boot.nowMs() })
+  const uptimeMs = () => boot.nowMs()
+  const monitor = await ClockMonitor.open({ sessions, clock, uptimeMs, skewMs, keptMs })
+  const poll = pollOf(t, monitor)
   const pass = (ms: number) => {
     clock.advanceMs(ms)
     boot.advanceMs(ms)
   }
-  return { clock, pass, poll }
+  return { clock, monitor, pass, poll }
 }
 
 t.test('I11, SQLite: a clock jump is reported until the clock is set back', async (t) => {
@@ -161,9 +163,10 @@ t.test('I11, SQLite: a clock jump is reported until the clock is set back', asyn
 })
 
 t.test('I11, SQLite: a new time that lasts is accepted in the end', async (t) => {
-  const { clock, pass, poll } = await onOneMachine(t)
+  const { clock, monitor, pass, poll } = await onOneMachine(t)
   clock.advanceMs(-3_600_000)
   t.match(await poll(), wrong)
+  t.equal(monitor.expiryClock.nowMs(), clock.nowMs(), 'nothing expires too soon')
   pass(keptMs - 1)
   t.match(await poll(), wrong)
   clock.advanceMs(-60_000)
@@ -171,8 +174,14 @@ t.test('I11, SQLite: a new time that lasts is accepted in the end', async (t) =>
   t.match(await poll(), wrong, 'another jump begins anew')
   pass(keptMs)
   t.same(await poll(), { ...right, offset_s: 0 })
+  const acceptedMs = clock.nowMs()
   clock.advanceMs(3_660_000)
+  t.equal(monitor.expiryClock.nowMs(), acceptedMs, 'known without a poll')
   t.match(await poll(), wrong, 'from there on a jump is one in either direction')
+  t.equal(monitor.expiryClock.nowMs(), acceptedMs)
+  pass(keptMs)
+  t.match(await poll(), right)
+  t.equal(monitor.expiryClock.nowMs(), clock.nowMs(), 'entries expire by the new time')
 })
 
 t.test('a slow answer of the store makes no clock wrong', async (t) => {
