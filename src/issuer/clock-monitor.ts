@@ -42,13 +42,16 @@ export class ClockMonitor {
   #isWrong = false
   /** The time of the boot by the accepted clock. */
   #bootAtMs: number
-  #jump: { readonly bootAtMs: number; readonly seenAtMs: number } | null = null
+  /** The time of the boot that the clock has shown since an uptime. Accepted once it has lasted. */
+  #candidate: { readonly bootAtMs: number; readonly seenAtMs: number }
 
   private constructor(options: ClockMonitorOptions) {
     this.#options = options
     this.#skewMs = Math.max(options.skewMs, minSkewMs)
     this.#uptimeMs = options.uptimeMs ?? (() => uptime() * 1000)
-    this.#bootAtMs = options.clock.nowMs() - this.#uptimeMs()
+    const seenAtMs = this.#uptimeMs()
+    this.#bootAtMs = options.clock.nowMs() - seenAtMs
+    this.#candidate = { bootAtMs: this.#bootAtMs, seenAtMs }
     this.expiryClock = {
       nowMs: () => Math.floor(Math.min(options.clock.nowMs(), this.#referenceMs())),
     }
@@ -119,19 +122,18 @@ export class ClockMonitor {
     return storeMs + performance.now() - atMs
   }
 
-  /** Returns how far the clock has jumped since the accepted time. */
+  /**
+   * Returns how far the clock has jumped since the accepted time. Small steps, as after each pause of a
+   * virtual machine, do not add up to a jump.
+   */
   #jumpMs(): number {
     const nowMs = this.#uptimeMs()
     const bootAtMs = this.#options.clock.nowMs() - nowMs
-    const isSame = (otherMs: number) => Math.abs(bootAtMs - otherMs) <= this.#skewMs
-    if (isSame(this.#bootAtMs)) {
-      this.#jump = null
-    } else if (this.#jump === null || !isSame(this.#jump.bootAtMs)) {
-      this.#jump = { bootAtMs, seenAtMs: nowMs }
-    } else if (nowMs - this.#jump.seenAtMs >= this.#options.keptMs) {
-      this.#bootAtMs = bootAtMs
-      this.#jump = null
-    }
+    const { seenAtMs, ...candidate } = this.#candidate
+    const isSame = Math.abs(bootAtMs - candidate.bootAtMs) <= this.#skewMs
+    const hasLasted = nowMs - seenAtMs >= this.#options.keptMs
+    if (isSame && hasLasted) this.#bootAtMs = candidate.bootAtMs
+    if (!isSame || hasLasted) this.#candidate = { bootAtMs, seenAtMs: nowMs }
     return bootAtMs - this.#bootAtMs
   }
 }

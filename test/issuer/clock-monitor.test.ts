@@ -160,6 +160,16 @@ t.test('I11, SQLite: a clock jump is reported until the clock is set back', asyn
     clock.advanceMs(-sign * (skewMs + 1))
     t.same(await poll(), { ...right, offset_s: 0 })
   }
+  for (let steps = 0; steps < 7; steps += 1) {
+    clock.advanceMs(1_000)
+    pass(keptMs)
+    t.match(await poll(), right, 'small steps do not add up')
+  }
+  for (const expected of [right, wrong]) {
+    pass(keptMs / 10)
+    clock.advanceMs(skewMs - 1_000)
+    t.match(await poll(), expected, 'unless they follow each other soon')
+  }
 })
 
 t.test('I11, SQLite: a new time that lasts is accepted in the end', async (t) => {
