@@ -94,7 +94,7 @@ t.test('only the response to this request, from this issuer, is accepted', async
   t.equal((await fetch(new URL('/favicon.ico', response))).status, 404)
   t.equal(await send({ iss: 'https://evil.example', code: 'gpc_injected' }), 200)
   t.equal(await login.exited, 1)
-  t.match(login.stderr, /The response is not from this issuer.*\(authorization_failed\)/)
+  t.match(login.stderr, /The response is from https:..evil.example, not .*\(authorization_failed\)/)
   t.match(await gatepass(['token']), { code: 1, stderr: /You are not signed in/ })
 })
 

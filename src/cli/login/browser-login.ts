@@ -59,8 +59,9 @@ export async function loginByBrowser(
 /** Returns the code of a response. @throws `authorization_failed` */
 function codeOf(response: URLSearchParams, issuer: string): string {
   // RFC 9207 §2.4: a response of another issuer carries the name of that issuer.
-  if (response.get('iss') !== issuer) {
-    throw authorizationFailed('The response is not from this issuer. Run the command again.')
+  const sender = response.get('iss') ?? 'an issuer without a name'
+  if (sender !== issuer) {
+    throw authorizationFailed(`The response is from ${sender}, not ${issuer}. Check the URL.`)
   }
   const error = response.get('error')
   if (error === 'access_denied') throw authorizationFailed('The sign-in was canceled.')
