@@ -191,16 +191,30 @@ function sessionIn(folder: string) {
 }
 
 t.test('while a store of the issuer is unavailable, a valid token is still given', async (t) => {
-  const { login, folder, state, change, expire } = openTerminal(t, issuer)
+  const { login, folder, path, state, change, expire } = openTerminal(t, issuer)
   await login()
   const { client, session } = sessionIn(folder)
-  client.refresh = async () => {
+  const timeoutsMs: number[] = []
+  client.refresh = async (_token, _key, timeoutMs = 30_000) => {
+    timeoutsMs.push(timeoutMs)
     throw new GatepassError('store_unavailable')
   }
   change({ obtained_at_ms: Date.now() - 100_000, expires_at_ms: Date.now() + 10_000 })
   t.equal(await session.accessToken(), state().access_token, 'a token that is good still serves')
+  const [timeoutMs = 0] = timeoutsMs
+  t.ok(
+    Number.isInteger(timeoutMs) && timeoutMs <= 5_000,
+    'also after an issuer that did not answer',
+  )
+  rmSync(`${path}.lock`)
+  mkdirSync(`${path}.lock`)
+  t.equal(await session.accessToken(), state().access_token, 'also without the lock')
+  rmSync(`${path}.lock`, { recursive: true })
+  change({ obtained_at_ms: Date.now() - 100_000, expires_at_ms: Date.now() + 3_500 })
+  await session.accessToken()
   expire()
   await t.rejects(session.accessToken(), { code: 'store_unavailable' })
+  t.same(timeoutsMs.slice(1), [30_000, 30_000], 'a slow issuer gets its time')
   change({ obtained_at_ms: Date.now() + 60_000, expires_at_ms: Date.now() + 300_000 })
   await t.rejects(session.accessToken(), { code: 'store_unavailable' }, 'the clock was set back')
   t.ok(state().refresh_token)

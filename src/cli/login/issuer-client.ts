@@ -8,7 +8,7 @@ import { packageVersion } from '../context.ts'
 import { oneLine } from '../terminal.ts'
 
 /** A login may wait in the issuer's queue for password hashes. */
-const timeoutMs = 30_000
+const maxTimeoutMs = 30_000
 const maxBodyBytes = 64 * 1024
 
 const tokens = z.object({
@@ -63,8 +63,13 @@ export class IssuerClient {
   }
 
   /** @param idempotencyKey one key for all attempts until an answer arrives */
-  async refresh(refresh_token: string, idempotencyKey: string): Promise<Tokens> {
-    return this.#tokens('/refresh', { refresh_token }, { 'idempotency-key': idempotencyKey })
+  async refresh(
+    refresh_token: string,
+    idempotencyKey: string,
+    timeoutMs = maxTimeoutMs,
+  ): Promise<Tokens> {
+    const headers = { 'idempotency-key': idempotencyKey }
+    return this.#tokens('/refresh', { refresh_token }, headers, timeoutMs)
   }
 
   async logout(refresh_token: string): Promise<void> {
@@ -94,9 +99,14 @@ export class IssuerClient {
     return this.#parse(user, await this.#call('/me', headers)).username
   }
 
-  async #tokens(path: string, body: object, headers: Record<string, string> = {}): Promise<Tokens> {
+  async #tokens(
+    path: string,
+    body: object,
+    headers: Record<string, string> = {},
+    timeoutMs = maxTimeoutMs,
+  ): Promise<Tokens> {
     const [type, text] = json(body)
-    return this.#parse(tokens, await this.#call(path, { ...type, ...headers }, text))
+    return this.#parse(tokens, await this.#call(path, { ...type, ...headers }, text, timeoutMs))
   }
 
   #parse<T>(schema: z.ZodType<T>, answer: unknown): T {
@@ -106,7 +116,12 @@ export class IssuerClient {
   }
 
   /** Sends a POST with a body, or a GET without one. */
-  async #call(path: string, headers: Record<string, string>, body?: string): Promise<unknown> {
+  async #call(
+    path: string,
+    headers: Record<string, string>,
+    body?: string,
+    timeoutMs = maxTimeoutMs,
+  ): Promise<unknown> {
     let response: Response
     let text: string
     const signal = AbortSignal.timeout(timeoutMs)

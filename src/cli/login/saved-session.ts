@@ -20,6 +20,9 @@ import type { IssuerClient, Tokens } from './issuer-client.ts'
 const refreshMarginMs = 30_000
 const refreshMarginShare = 0.2
 
+/** A slow issuer answers within this time. */
+const minRefreshTimeoutMs = 2_000
+
 export interface SavedSessionOptions {
   readonly issuer: string
   readonly client: IssuerClient
@@ -67,11 +70,18 @@ export class SavedSession {
   async accessToken(): Promise<string> {
     const state = await this.current()
     if (this.#isFresh(state)) return state.access_token
-    return this.#options.file.locked(async () => {
-      // Another terminal may have refreshed while this one waited for the lock.
-      const latest = await this.current()
-      return this.#isFresh(latest) ? latest.access_token : this.#refresh(latest)
-    })
+    try {
+      return await this.#options.file.locked(async () => {
+        // Another terminal may have refreshed while this one waited for the lock.
+        const latest = await this.current()
+        return this.#isFresh(latest) ? latest.access_token : this.#refresh(latest)
+      })
+    } catch (error) {
+      // An outage of the issuer or of its stores does not matter while the access token is valid.
+      const isOutage = isGatepassError(error) && error.status >= 500
+      if (isOutage && this.#isValid(state)) return state.access_token
+      throw error
+    }
   }
 
   /** Ends the session. If the issuer cannot be reached the tokens stay, so that a retry is possible. */
@@ -96,19 +106,23 @@ export class SavedSession {
     const idempotency_key = state.idempotency_key ?? randomId()
     if (state.idempotency_key === null) await file.write({ ...state, idempotency_key })
     try {
-      const tokens = await client.refresh(state.refresh_token, idempotency_key)
+      const timeoutMs = this.#refreshTimeoutMs(state)
+      const tokens = await client.refresh(state.refresh_token, idempotency_key, timeoutMs)
       const next = this.#stateOf(state.username, tokens)
       await file.write(next)
       return next.access_token
     } catch (error) {
-      // An outage of the issuer or of its stores does not matter while the access token is valid.
-      const isOutage = isGatepassError(error) && error.status >= 500
-      if (isOutage && this.#isValid(state)) return state.access_token
       if (!isGatepassError(error, ...refreshTokenEndedCodes)) throw error
       await file.remove()
       const detail = `${errorCodes[error.code].title} You are signed out of ${issuer}. Run: gatepass login`
       throw new GatepassError(error.code, { detail })
     }
+  }
+
+  /** An issuer that does not answer leaves half of the token's time to this terminal and the next. */
+  #refreshTimeoutMs(state: StoredSession): number | undefined {
+    if (!this.#isValid(state, 2 * minRefreshTimeoutMs)) return undefined
+    return Math.floor((state.expires_at_ms - this.#options.clock.nowMs()) / 2)
   }
 
   #isFresh(state: StoredSession): boolean {
@@ -220,8 +234,8 @@ export class SessionFile {
 /** The XDG Base Directory Specification: a relative path is ignored. */
 function stateFolder(env: CliContext['env']): string {
   const { XDG_STATE_HOME: given = '' } = env
-  const home = env.HOME || userInfo().homedir
-  return join(isAbsolute(given) ? given : join(home, '.local', 'state'), 'gatepass')
+  if (isAbsolute(given)) return join(given, 'gatepass')
+  return join(env.HOME || userInfo().homedir, '.local', 'state', 'gatepass')
 }
 
 async function readOwnFile(path: string): Promise<string | null> {
