@@ -162,9 +162,14 @@ async function readTypedLine(
   })
   const lines = createInterface({ input: stdin, output, prompt, terminal: true })
   lines.on('line', (line) => typed.push(line))
+  const showPrompt = () => {
+    if (!isEchoed) stderr.write(prompt)
+    lines.prompt(true)
+  }
   // From here on the terminal itself echoes nothing.
-  if (!isEchoed) stderr.write(prompt)
-  lines.prompt()
+  showPrompt()
+  // After Ctrl-Z and `fg`, Node reads nothing until the next prompt.
+  lines.on('SIGCONT', showPrompt)
   // Node restores the terminal after other signals, but not after this one.
   const cancel = () => lines.close()
   process.once('SIGHUP', cancel)

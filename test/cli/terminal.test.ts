@@ -1,4 +1,5 @@
 import { PassThrough, Readable, Writable } from 'node:stream'
+import { setImmediate } from 'node:timers/promises'
 import t from 'tap'
 import type { CliContext } from '../../src/cli/context.ts'
 import { askLine, print, readPassword, readPiped, reportError } from '../../src/cli/terminal.ts'
@@ -134,4 +135,16 @@ t.test('SIGHUP at a prompt cancels, so that the terminal gets its echo back', as
   process.emit('SIGHUP')
   await canceled
   t.equal(process.listenerCount('SIGHUP'), listeners)
+})
+
+t.test('after Ctrl-Z and `fg` a prompt reads on', async (t) => {
+  const kill = t.capture(process, 'kill', () => true)
+  const { context, type, shown } = openTerminal()
+  type('pass\u001a')
+  const password = readPassword(context)
+  while (kill().length === 0) await setImmediate()
+  process.emit('SIGCONT')
+  type(' word\r')
+  t.equal(await password, 'pass word')
+  t.equal(shown(), 'Password: Password: \n')
 })
