@@ -74,6 +74,8 @@ const minLifetime_s = 2
 const entryBytes = 128
 /** Memory per bucket of the hash table: about one token. */
 const bucketBytes = 1024
+/** By chance, fewer than one bucket in 10^14 has more. */
+const maxBucketTokens = 16
 /** Share of the cache for tokens that were used more than once. */
 const protectedShare = 7 / 8
 
@@ -125,10 +127,8 @@ export class TokenCache {
     this.#tokens += 1
     this.#probation.add(entry)
     if (earlier?.isProtected) this.#protect(entry)
-    while (this.#bytes > this.#maxBytes) {
-      this.#delete(this.#probation.oldest as CachedToken)
-      this.#evictions += 1
-    }
+    this.#limitBucket(entry)
+    while (this.#bytes > this.#maxBytes) this.#evict(this.#probation.oldest as CachedToken)
   }
 
   remove(token: string): void {
@@ -174,6 +174,19 @@ export class TokenCache {
     this.#tokens -= 1
   }
 
+  #evict(entry: CachedToken): void {
+    this.#delete(entry)
+    this.#evictions += 1
+  }
+
+  /** Evicts the oldest token of a bucket that has too many. */
+  #limitBucket(newest: CachedToken): void {
+    let oldest = newest
+    let tokens = 1
+    for (; oldest.next !== null; oldest = oldest.next) tokens += 1
+    if (tokens > maxBucketTokens) this.#evict(oldest)
+  }
+
   #segmentOf({ isProtected }: CachedToken): Segment {
     return isProtected ? this.#protected : this.#probation
   }
@@ -195,8 +208,8 @@ export class TokenCache {
 
 /**
  * Hashes the end of a token, because hashing the whole text takes longer than all other checks. The
- * whole text is compared. The end is part of a valid signature, so nobody can choose tokens that share
- * a bucket.
+ * whole text is compared. The end of a signed token is part of its signature, which nobody can choose. But
+ * a client can encrypt its token again and again until many copies share a bucket.
  */
 function hashOf(token: string): number {
   let hash = 0

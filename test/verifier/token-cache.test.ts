@@ -67,6 +67,15 @@ t.test('A21: tokens with the same end are never confused', async (t) => {
   t.match(cache.status(), { tokens: 1 })
 })
 
+t.test('few tokens with the same end are kept, so that none is slow to find', async (t) => {
+  const cache = cacheOf()
+  for (let n = 0; n < 100; n += 1) cache.add(`${textOf(n)}.same end`, good, now_s)
+  t.match(cache.status(), { tokens: 16, evictions: 84 })
+  t.equal(cache.find(`${textOf(83)}.same end`), undefined)
+  t.ok(cache.find(`${textOf(84)}.same end`))
+  t.ok(cache.find(`${textOf(99)}.same end`))
+})
+
 t.test('tokens of one bucket are removed in any order', async (t) => {
   const texts = ['a', 'b', 'c'].map((letter) => `${letter}${textOf(0)}`)
   for (const order of [
