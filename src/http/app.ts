@@ -14,6 +14,7 @@ import fastify, {
 import { validatorCompiler } from 'fastify-type-provider-zod'
 import type { z } from 'zod'
 import { GatepassError } from '../core/errors.ts'
+import { hasMisreadName } from '../tokens/strict-decoding.ts'
 import { answerBrokenRequest, createErrorHandler } from './error-handler.ts'
 import type { Metrics } from './metrics.ts'
 import type { OpenApiInfo } from './openapi-document.ts'
@@ -162,15 +163,31 @@ export const compileValidator: FastifySchemaCompiler<z.core.$ZodType> = (route) 
 
 /**
  * Parses JSON. A chunked body that ends empty is undefined. Bytes that are not UTF-8 are refused (RFC 8259
- * §8.1): decoding would replace them.
+ * §8.1): decoding would replace them. So is a name that JSON.parse has misread, after the request of another
+ * client.
  */
 function parseJson(app: FastifyInstance) {
   const parse = app.getDefaultJsonParser('error', 'error')
   type Done = (error: Error | null, body?: unknown) => void
-  return (request: FastifyRequest, body: Buffer, done: Done) => {
-    if (body.length === 0) done(null, undefined)
-    else if (isUtf8(body)) parse(request, body.toString(), done)
-    else done(new GatepassError('request_malformed', { detail: 'The body is not UTF-8.' }))
+  return (request: FastifyRequest, bytes: Buffer, done: Done) => {
+    if (bytes.length === 0) return done(null, undefined)
+    const refuse = (detail: string) => done(new GatepassError('request_malformed', { detail }))
+    if (!isUtf8(bytes)) return refuse('The body is not UTF-8.')
+    const text = bytes.toString()
+    parse(request, text, (error, body) => {
+      if (error === null && isMisread(body, text))
+        refuse('A name has an escape that may be misread.')
+      else done(error, body)
+    })
+  }
+}
+
+/** Tells whether a name of a body is misread, or may be: the body is nested too deeply to tell. */
+function isMisread(body: unknown, text: string): boolean {
+  try {
+    return hasMisreadName(body, text)
+  } catch {
+    return true
   }
 }
 

@@ -24,7 +24,7 @@ export function parseStrictJson(bytes: Buffer): JsonValue | undefined {
     const value: JsonValue = JSON.parse(text)
     // JSON.parse keeps the last of two members of one name, so the value has fewer than the text.
     if (countMembers(value) !== countMembersInText(text)) return undefined
-    return text.includes('\\') && hasMisreadName(value, text) ? undefined : value
+    return hasMisreadName(value, text) ? undefined : value
   } catch {
     return undefined
   }
@@ -71,8 +71,11 @@ function countMembers(value: JsonValue, depth = 0): number {
 /**
  * Tells whether JSON.parse has misread a name. After a member `\\u0`, Node 24 takes `\u0063nf` at the same place for
  * the same name, because it compares before it decodes the escape. A misread name has a backslash.
+ *
+ * @throws RangeError if the value is nested too deeply
  */
-function hasMisreadName(value: JsonValue, text: string): boolean {
+export function hasMisreadName(value: unknown, text: string): boolean {
+  if (!text.includes('\\')) return false
   const read: string[] = []
   JSON.stringify(value, (name, child) => {
     read.push(name)

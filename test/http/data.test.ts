@@ -53,6 +53,21 @@ t.test('a value that is not UTF-8 is refused, not stored with other characters',
   t.equal((await get(cart)).statusCode, 404)
 })
 
+t.test('no value of another user changes how the names of a value are read', async (t) => {
+  const { get, call } = await startVerifier(t)
+  const write = (payload: string) =>
+    call('PUT', cart, { headers: { 'content-type': 'application/json' }, payload })
+  // From here on, JSON.parse of Node 24 finds the second name in the next value, too.
+  const planted = '{"size":1,"gr\\\\u0":2}'
+  t.equal((await write(planted)).statusCode, 201)
+  t.same((await get(cart)).json(), JSON.parse(planted))
+  const { statusCode } = await write('{"size":1,"gr\\u00f6\\u00dfe":2}')
+  const { body } = await get(cart)
+  t.ok(statusCode === 400 ? body === planted : body === '{"size":1,"größe":2}', body)
+  const deep = await write(`{"\\\\":${'['.repeat(20_000)}${']'.repeat(20_000)}}`)
+  t.match(deep.json(), { status: 400, code: 'request_malformed' })
+})
+
 t.test('an invalid precondition, or a part of a value, changes nothing', async (t) => {
   const { get, put, remove } = await startVerifier(t)
   await put(cart, 1)
