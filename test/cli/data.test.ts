@@ -220,6 +220,8 @@ t.test(
 t.test('services start while the store of session data is unavailable', async (t) => {
   const { startIssuer, startVerifier } = await startServices(t, {
     GATEPASS_DATA_URL: 'redis://127.0.0.1:1',
+    // A service tries to connect for this long, and for at least a second.
+    GATEPASS_DATA_DEADLINE_MS: '250',
   })
   const issuer = await startIssuer()
   const verifier = await startVerifier(issuer.at)
