@@ -97,7 +97,12 @@ export class PublishedKeys {
 
   /** @throws `keys_unavailable` if no set is recent enough to be used */
   requireKeys(): void {
-    if (this.isEmpty) throw new GatepassError('keys_unavailable', { cause: this.#lastError })
+    if (!this.isEmpty) return
+    // Names the address: a wrong one is the usual reason. Its query may contain a secret.
+    const { origin, pathname } = new URL(this.#options.jwksUri)
+    const reason = this.#lastError ? errorText(this.#lastError) : 'the verifier was closed'
+    const cause = new Error(`no keys from ${origin}${pathname}: ${reason}`)
+    throw new GatepassError('keys_unavailable', { cause })
   }
 
   /** When the next fetch is due without a token that asks for it. */

@@ -35,12 +35,16 @@ t.test('fetches the keys once, from below the issuer', async (t) => {
 
 t.test('fetches from jwksUri', async (t) => {
   const { issuer } = await JwksServer.open(t, respond(500, ''))
-  const elsewhere = await JwksServer.open(t, serve([first]))
+  const elsewhere = await JwksServer.open(t, respond(404, ''))
   const jwksUri = `${elsewhere.issuer}/k?a=1`
   const verifier = createVerifier({ issuer, audience: null, jwksUri })
   t.teardown(() => verifier.close())
+  await t.rejects(verifier.ready(), {
+    cause: { message: `no keys from ${elsewhere.issuer}/k: the answer has status 404` },
+  })
+  elsewhere.answer = serve([first])
   await verifier.ready()
-  t.equal(elsewhere.requests, 1)
+  t.equal(elsewhere.requests, 2)
 })
 
 t.test('concurrent tokens at the start cause one request', async (t) => {
