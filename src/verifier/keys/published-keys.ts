@@ -210,6 +210,8 @@ export class PublishedKeys {
   #accept({ jwks, etag, freshFor_s }: KeySetResponse, fetchNumber: number): void {
     // Of two concurrent fetches, the one that started first must not bring a removed key back.
     if (fetchNumber < this.#acceptedFetch) return
+    // A 304 is about the set that was known when its request was sent.
+    if (jwks === undefined && etag !== this.#etag) return
     const previous = this.#loaded?.set ?? null
     const isUnchanged = jwks === undefined && previous !== null
     const set = isUnchanged ? previous : readKeySet(jwks, previous)

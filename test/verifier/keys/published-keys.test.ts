@@ -136,3 +136,34 @@ t.test('concurrent fetches that fail together count once', async (t) => {
   t.equal(keys.nextRefreshMs - clock.nowMs(), 400)
   t.equal(server.requests, 11)
 })
+
+t.test('a 304 does not confirm a set that a concurrent fetch brought', async (t) => {
+  const seen: (string | undefined)[] = []
+  const server = await JwksServer.open(t, conditional(seen))
+  const jwksUri = `${server.issuer}/.well-known/jwks.json`
+  const clock = new FakeClock(now_s * 1000)
+  const keys = new PublishedKeys({ jwksUri, clock, fetchTimeoutMs: 60_000, maxAgeSeconds: day_s })
+  await keys.fetch(false)
+  const arrived = Promise.withResolvers<void>()
+  const { answer: unchanged } = server
+  const replacement = Promise.withResolvers<void>()
+  server.answer = (request, response) => {
+    arrived.resolve()
+    void replacement.promise.then(() => serve([second], { etag: '"two"' })(request, response))
+  }
+  const replacing = keys.fetch(false)
+  await arrived.promise
+  server.answer = async (request, response) => {
+    replacement.resolve()
+    await replacing
+    clock.advance_s(10)
+    unchanged(request, response)
+  }
+  await keys.fetch(false)
+  t.match(keys.status(true), { count: 1, ageSeconds: 10, lastError: null })
+  t.ok(keys.loaded?.set.has('second'))
+  server.answer = conditional(seen)
+  await keys.fetch(false)
+  t.same(seen, [undefined, '"one"', '"two"'])
+  t.ok(keys.loaded?.set.has('first'))
+})
