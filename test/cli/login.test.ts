@@ -257,7 +257,11 @@ t.test('while the issuer is unavailable, nothing saved is lost', async (t) => {
   t.match(idempotency_key, /^[\w-]{22}$/, 'the key is kept for the next attempt')
   expire()
   const away = await gatepass(['token'])
-  t.match(away, { code: 1, stdout: /^$/, stderr: /is not reachable\. \(issuer_unavailable\)/ })
+  t.match(away, {
+    code: 1,
+    stdout: /^$/,
+    stderr: /is not reachable \(.*ECONNREFUSED.*\)\. \(issuer_una/,
+  })
   t.equal(state().idempotency_key, idempotency_key)
   t.match(await gatepass(['logout']), { code: 1, stderr: /is not reachable/ })
   t.ok(state().refresh_token, 'logout can be tried again')
@@ -274,6 +278,8 @@ t.test('while the issuer is unavailable, nothing saved is lost', async (t) => {
 t.test('a redirect gets no password, and the file is in the state folder', async (t) => {
   const cwd = createTestFolder(t)
   const seen: string[] = []
+  const tokens =
+    '{"access_token":"a","expires_in":300,"scope":"","session_id":"s","refresh_token":"gpr_r"}'
   const answers: Record<string, [number, Record<string, string>, string]> = {
     '/moved/login': [307, { location: '/elsewhere' }, ''],
     '/rude/login': [400, {}, '{"code": "scope_not_allowed", "detail": "\\u001b[2Jno"}'],
@@ -282,11 +288,8 @@ t.test('a redirect gets no password, and the file is in the state folder', async
       {},
       '{"code":"request_invalid","errors":[{"pointer":"/p","detail":"n\\to"}]}',
     ],
-    '/login': [
-      200,
-      {},
-      '{"access_token":"a","expires_in":300,"scope":"","session_id":"s","refresh_token":"gpr_r"}',
-    ],
+    '/login': [200, {}, tokens],
+    '/odd/login': [200, {}, tokens.replace('"a"', '"a\\u001b[2J"')],
   }
   const { url: base } = await startHttpServer(t, (request, response) => {
     seen.push(request.url ?? '')
@@ -305,10 +308,11 @@ t.test('a redirect gets no password, and the file is in the state folder', async
   t.match(await login(`${base}/moved`, shared), { code: 1, stderr: /answered with status 307/ })
   const unset = { GATEPASS_ISSUER: base }
   t.match(await login('', unset), { code: 2, stderr: /The URL is empty/ })
-  t.match(await login(`${base}/other`), { code: 1, stderr: /did not answer like an issuer/ })
+  for (const path of ['other', 'odd'])
+    t.match(await login(`${base}/${path}`), { code: 1, stderr: /did not answer like an issuer/ })
   t.match((await login(`${base}/rude`)).stderr, '\\u001b[2Jno (scope_not_allowed)')
   t.match((await login(`${base}/vague`)).stderr, /\(request_invalid\)\n {2}\/p n\\u0009o\n$/)
-  t.same(seen, ['/moved/login', '/other/login', '/rude/login', '/vague/login'])
+  t.same(seen, ['/moved/login', '/other/login', '/odd/login', '/rude/login', '/vague/login'])
 
   let shown = ''
   const stdin = Object.assign(new PassThrough(), { isTTY: true })

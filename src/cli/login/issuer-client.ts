@@ -3,7 +3,7 @@ import * as z from 'zod'
 import { type ErrorCode, errorCodes, GatepassError } from '../../core/errors.ts'
 import { parseJson } from '../../core/json.ts'
 import { formatForm } from '../../oauth/form.ts'
-import { readBody, readSeconds } from '../../verifier/http-client.ts'
+import { errorText, readBody, readSeconds } from '../../verifier/http-client.ts'
 import { packageVersion } from '../context.ts'
 import { oneLine } from '../terminal.ts'
 
@@ -11,8 +11,11 @@ import { oneLine } from '../terminal.ts'
 const maxTimeoutMs = 30_000
 const maxBodyBytes = 64 * 1024
 
+/** The characters of RFC 6750 §2.1: the terminal would act on a control character in a printed token. */
+const bearerToken = z.string().regex(/^[\w.~+/-]+=*$/)
+
 const tokens = z.object({
-  access_token: z.string().min(1),
+  access_token: bearerToken,
   expires_in: z.number().positive(),
   scope: z.string(),
   session_id: z.string(),
@@ -135,7 +138,8 @@ export class IssuerClient {
       })
       text = (await readBody(response, maxBodyBytes, signal)).toString()
     } catch (cause) {
-      throw unavailable(`The issuer ${this.issuer} is not reachable.`, cause)
+      const reason = oneLine(errorText(cause as Error))
+      throw unavailable(`The issuer ${this.issuer} is not reachable (${reason}).`, cause)
     }
     if (response.ok) return parseJson(text)
     throw this.#errorOf(response, parseJson(text))
