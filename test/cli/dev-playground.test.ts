@@ -118,7 +118,7 @@ t.test('replicas are killed and added while requests continue', async (t) => {
   // One that was added may die by itself, and takes nothing along.
   t.equal(await caller.add('verifier'), 'verifier-4')
   process.kill(await pidOf(cwd, 'verifier-3'), 'SIGKILL')
-  const lost = 'The verifier-3 exited (exit code 1). The other processes keep running.\n'
+  const lost = 'The verifier-3 exited (exit code 137). The other processes keep running.\n'
   await until('it is said', () => dev.stderr === lost)
   t.same((await caller.ready()).sort(), ['shop-1', 'shop-2', 'verifier-4'])
   t.equal(await dev.stop('SIGINT'), 0)

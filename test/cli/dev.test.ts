@@ -4,6 +4,8 @@ import { createServer } from 'node:net'
 import { join } from 'node:path'
 import t from 'tap'
 import { isFree } from '../../scripts/free-port.ts'
+import { runDev } from '../../src/cli/commands/dev.ts'
+import type { CliContext } from '../../src/cli/context.ts'
 import { readOrCreateSecret } from '../../src/cli/dev/demo.ts'
 import { freeBasePort, pidOf, startDev } from '../support/dev.ts'
 import { postJson } from '../support/post-json.ts'
@@ -120,6 +122,12 @@ t.test('an address at which the processes cannot call each other is refused', as
     t.equal(code, 2)
     t.match(stderr, /GATEPASS_HOST must be 127\.0\.0\.1 or localhost or 0\.0\.0\.0 or ::/)
   }
+})
+
+t.test('a shop that is no file is refused', async (t) => {
+  const context = { cwd: createTestFolder(t, { 'shop.ts': '' }) } as CliContext
+  for (const shop of ['', '.', 'other.ts', 'shop.ts/x'])
+    await t.rejects(runDev(context, { port: '4000', shop }), { code: 'config_invalid' })
 })
 
 t.test('an empty secret file, which a full disk leaves, is filled', async (t) => {

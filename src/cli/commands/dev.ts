@@ -1,4 +1,4 @@
-import { existsSync } from 'node:fs'
+import { statSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { defaultClients } from '../../config/clients.ts'
 import { environmentName } from '../../config/setting.ts'
@@ -244,6 +244,6 @@ function requireLocalHost({ host }: Settings): void {
 
 function findProgram(cwd: string, file: string): string {
   const path = resolve(cwd, file)
-  if (existsSync(path)) return path
+  if (statSync(path, { throwIfNoEntry: false })?.isFile()) return path
   throw new GatepassError('config_invalid', { detail: `The file of --shop is missing: ${path}` })
 }

@@ -1,6 +1,7 @@
 import { type ChildProcess, type Serializable, spawn } from 'node:child_process'
 import { closeSync, constants, openSync } from 'node:fs'
 import { createServer } from 'node:net'
+import { constants as system } from 'node:os'
 import { isAbsolute, join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
@@ -219,7 +220,7 @@ export class ServiceProcess {
   readonly name: string
   /** Resolves with the port when the service is ready; rejects when the process exits before. */
   readonly ready: Promise<number>
-  /** Resolves with the exit code; 1 after a signal. */
+  /** Resolves with the exit code; after a signal 128 plus its number, as in a shell. */
   readonly exited: Promise<number>
   readonly #process: ChildProcess
   #hasExited = false
@@ -237,7 +238,9 @@ export class ServiceProcess {
     // Standard error has the messages for people: a port in use, an invalid setting.
     this.#process.stderr?.on('data', (text: Buffer) => stderr.write(text))
     this.exited = new Promise<number>((resolve) => {
-      this.#process.once('exit', (code) => resolve(code ?? 1))
+      this.#process.once('exit', (code, signal) =>
+        resolve(code ?? 128 + system.signals[signal as NodeJS.Signals]),
+      )
       this.#process.once('error', () => resolve(1))
     }).finally(() => {
       this.#hasExited = true
