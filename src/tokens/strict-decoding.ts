@@ -76,21 +76,24 @@ function countMembers(value: JsonValue, depth = 0): number {
  */
 export function hasMisreadName(value: unknown, text: string): boolean {
   if (!text.includes('\\')) return false
-  const read: string[] = []
-  JSON.stringify(value, (name, child) => {
-    read.push(name)
-    return child
-  })
+  const read = namesWithBackslash(value)
+  if (read.length === 0) return false
   const strings = [...text.matchAll(/("[^"\\]*(?:\\.[^"\\]*)*")(\s*:)?/g)]
-  const written = strings.flatMap(([, name = '', isName]) =>
-    isName ? String(JSON.parse(name)) : [],
-  )
-  return withBackslash(read) !== withBackslash(written)
+  const names = strings.flatMap(([, name = '', isName]) => (isName ? String(JSON.parse(name)) : []))
+  const written = names.filter((name) => name.includes('\\'))
+  return JSON.stringify(read.sort()) !== JSON.stringify(written.sort())
 }
 
-function withBackslash(names: readonly string[]): string {
-  const some = names.filter((name) => name.includes('\\'))
-  return JSON.stringify(some.sort())
+function namesWithBackslash(value: unknown, names: string[] = []): string[] {
+  if (Array.isArray(value)) {
+    for (const child of value) namesWithBackslash(child, names)
+  } else if (isJsonObject(value)) {
+    for (const name of Object.keys(value)) {
+      if (name.includes('\\')) names.push(name)
+      namesWithBackslash(value[name], names)
+    }
+  }
+  return names
 }
 
 /** Counts the members in valid JSON: the colons outside strings. */
