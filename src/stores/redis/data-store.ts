@@ -103,8 +103,7 @@ export class RedisDataStore implements DataStore {
 
   async touch(owner: DataOwner, expiresAtMs: number): Promise<void> {
     const key = keyOf(owner)
-    const command = ['PEXPIREAT', key, String(expiresAtMs), 'GT']
-    await this.#change(key, (call) => call.command(key, command))
+    await this.#change(key, (call) => call.script(touchScript, key, [String(expiresAtMs)]))
   }
 
   async end(owner: DataOwner, untilMs: number, nowMs: number): Promise<void> {
@@ -324,6 +323,14 @@ local key, at = KEYS[1], 0
 ${check}
 if not isExpected then return 'conflict' end
 return redis.call('HDEL', key, ARGV[1]) == 1 and 'removed' or 'absent'
+`)
+
+/** KEYS[1] the owner; ARGV the expiry. The mark of an ended owner does not stay longer. */
+const touchScript = defineScript(`
+if not redis.call('HMGET', KEYS[1], '${endedMark}')[1] then
+  redis.call('PEXPIREAT', KEYS[1], ARGV[1], 'GT')
+end
+return 1
 `)
 
 /** KEYS the owners; ARGV for each until when writes are refused, in ms, or ''. */

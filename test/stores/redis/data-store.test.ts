@@ -37,6 +37,9 @@ t.test('data expires, and a write or a touch postpones that', async (t) => {
   await until('it expires', async () => (await store.read(one.owner, 'all', t0)).size === 0)
   await store.touch(one.owner, one.expiresAtMs)
   t.equal(await server.ask('EXISTS', key), 0)
+  await store.end(one.owner, one.expiresAtMs, Date.now())
+  await store.touch(one.owner, one.expiresAtMs + 1000)
+  t.equal(await expiry(), one.expiresAtMs, 'a mark of an ended owner does not stay longer')
 })
 
 t.test('a repeated write succeeds', async (t) => {
