@@ -79,7 +79,8 @@ export class SavedSession {
     } catch (error) {
       // An outage of the issuer or of its stores does not matter while the access token is valid.
       const isOutage = isGatepassError(error) && error.status >= 500
-      if (isOutage && this.#isValid(state)) return state.access_token
+      const isUnsafe = isGatepassError(error, 'config_invalid')
+      if (isOutage && !isUnsafe && this.#isValid(state)) return state.access_token
       throw error
     }
   }
