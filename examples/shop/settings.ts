@@ -30,7 +30,7 @@ const environment = z.object({
   /** `off` stores values without encryption. */
   GATEPASS_DATA_SECRET: list
     .refine((secrets) => secrets.length > 0, 'is required')
-    .transform((secrets) => (secrets[0] === 'off' ? null : secrets)),
+    .transform((secrets) => (secrets.join() === 'off' ? null : secrets)),
   GATEPASS_DATA_DEADLINE_MS: number.min(10).max(10_000).default(250),
   GATEPASS_DATA_REPLICAS: number.min(0).max(16).default(0),
   GATEPASS_SESSION_MAX_S: number.min(1).optional(),

@@ -16,6 +16,13 @@ t.test('every setting can be in a file, as those of Gatepass', async (t) => {
   t.same(settings.GATEPASS_DATA_SECRET, ['s'.repeat(43)])
 })
 
+t.test('encryption is off only if there is no secret', async (t) => {
+  const secretsOf = (text: string) =>
+    readSettings({ GATEPASS_DATA_SECRET: text }).GATEPASS_DATA_SECRET
+  t.equal(secretsOf('off'), null)
+  t.same(secretsOf(`off,${'s'.repeat(43)}`), ['off', 's'.repeat(43)], 'which prevents the start')
+})
+
 t.test('an empty variable counts as unset', async (t) => {
   const settings = readSettings({
     GATEPASS_DATA_SECRET: 's'.repeat(43),
