@@ -98,6 +98,11 @@ export function areForSeveralIssuers(options: object): options is IssuersOptions
 /** Finds all problems of the options of a verifier, except those of the keys in `jwks`. */
 export function findOptionProblems(options: unknown): FieldProblem[] {
   if (!isRecord(options)) return [{ pointer: '', detail: 'the options must be an object' }]
+  const common = [
+    ...cacheProblems(options.cache),
+    ...tokenTypeProblems(options.tokenTypes),
+    ...clockProblems(options.clock),
+  ]
   if (!areForSeveralIssuers(options)) {
     const kind: OptionKind = {
       others: [...commonOptions.others, ...issuerOptions.others],
@@ -107,20 +112,20 @@ export function findOptionProblems(options: unknown): FieldProblem[] {
     return [
       ...kindProblems(options, kind),
       ...issuerProblems(options),
-      ...cacheProblems(options.cache),
-      ...tokenTypeProblems(options.tokenTypes),
+      ...common,
       ...(options.profile !== undefined && options.tokenTypes !== undefined
         ? [problem('tokenTypes', 'it cannot be combined with profile, which has its own')]
         : []),
     ]
   }
   const kind = { ...commonOptions, others: [...commonOptions.others, 'issuers'] }
-  return [
-    ...cacheProblems(options.cache),
-    ...tokenTypeProblems(options.tokenTypes),
-    ...kindProblems(options, kind),
-    ...issuersProblems(options.issuers),
-  ]
+  return [...common, ...kindProblems(options, kind), ...issuersProblems(options.issuers)]
+}
+
+/** A clock without a time would cause one fetch of the keys after the other. */
+function* clockProblems(clock: unknown): Iterable<FieldProblem> {
+  if (!isRecord(clock) || typeof clock.nowMs !== 'function') return
+  if (!Number.isFinite(clock.nowMs())) yield problem('clock', 'its nowMs must return milliseconds')
 }
 
 function* tokenTypeProblems(types: unknown): Iterable<FieldProblem> {

@@ -78,7 +78,7 @@ t.test('A22: refuses every value out of its range', async (t) => {
     maxJwksAgeSeconds: [Number.POSITIVE_INFINITY, 0, -1, 31 * 86_400, null],
     jwks: [null, '', 'secret', [], {}, { keys: [] }, { keys: ['secret'] }],
     revocations: [null, 1, 'true', () => false],
-    clock: [null, {}, Date],
+    clock: [null, {}, Date, { nowMs: () => undefined }, { nowMs: async () => Date.now() }],
     clockTolerence_s: [5],
     algorithms: [['none']],
   }
