@@ -48,7 +48,8 @@ export interface DpopOptions {
 export interface RefusalOptions {
   /**
    * Sends the response to a refused request. Status and challenge of the reply are set. An error goes to
-   * the error handler of the application; if nothing was sent, the plugin sends its own response.
+   * the error handler of the application; if nothing was sent, the plugin sends its own response. If it
+   * returns the reply, the plugin waits until the reply is sent, as Fastify does.
    */
   readonly onRefused?: (
     error: GatepassError,

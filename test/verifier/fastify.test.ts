@@ -304,15 +304,22 @@ t.test('a response of onRefused is not replaced while the hooks onSend run', asy
   })
   await app.register(gatepassAuth, {
     ...options,
-    onRefused: (_error, _request, reply) => {
-      reply.type('text/html').send('Sign in first.')
+    onRefused: (_error, { url }, reply) => {
+      const answer = () => reply.type('text/html').send('Sign in first.')
+      if (url === '/') return void answer()
+      // As `reply.view` of @fastify/view does.
+      void setImmediate().then(answer)
+      return reply
     },
   })
   app.get('/', () => 'ok')
-  const response = await app.inject('/')
-  t.equal(response.statusCode, 401)
-  t.match(response.headers['content-type'], /^text.html/)
-  t.equal(response.body, 'Sign in first.')
+  app.get('/later', () => 'ok')
+  for (const url of ['/', '/later']) {
+    const response = await app.inject(url)
+    t.equal(response.statusCode, 401)
+    t.match(response.headers['content-type'], /^text.html/)
+    t.equal(response.body, 'Sign in first.')
+  }
   t.notOk(lines.some((line) => line.includes('already sent')))
 })
 
