@@ -1,6 +1,7 @@
 import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
 import { createServer } from 'node:net'
+import { networkInterfaces } from 'node:os'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { requireFreePorts, ServiceProcess } from '../../src/cli/dev/processes.ts'
@@ -9,8 +10,8 @@ import { createTestFolder } from '../support/test-folder.ts'
 
 const host = '127.0.0.1'
 
-async function take(t: Test, port: number): Promise<void> {
-  const server = createServer().listen(port, host)
+async function take(t: Test, port: number, address = host): Promise<void> {
+  const server = createServer().listen(port, address)
   await once(server, 'listening')
   t.teardown(() => server.close())
 }
@@ -38,6 +39,15 @@ t.test('the error names a busy port and a command with a free port', async (t) =
     t.match(told, `Port ${port + 101} is in use by another program. Run: ${command} --port `)
     t.equal(await refusal(Number(/\d+$/.exec(told)?.[0])), '', told)
   }
+})
+
+const addresses = Object.values(networkInterfaces()).flat()
+const skip = !addresses.some((one) => one?.address === '::1') && 'there is no ::1'
+
+t.test('a program at the other address of localhost is noticed', { skip }, async (t) => {
+  const port = await freeBasePort()
+  await take(t, port, '::1')
+  t.match(await refusal(port), `Port ${port} is in use by another program.`)
 })
 
 t.test('the error names all busy ports', async (t) => {

@@ -169,7 +169,10 @@ export async function requireFreePorts(
 
 async function findBusyPorts(host: string, basePort: number): Promise<number[]> {
   const ports = portOffsets.map((offset) => basePort + offset)
-  const isBusy = await Promise.all(ports.map((port) => isInUse(host, port)))
+  // People and browsers call `localhost`, which may mean `::1` first. A service at `::` has both.
+  const isBusy = await Promise.all(
+    ports.map(async (port) => (await isInUse(host, port)) || isInUse('::1', port)),
+  )
   return ports.filter((_, index) => isBusy[index])
 }
 
