@@ -147,7 +147,7 @@ export function createSessions(settings: Settings, store: SessionStore): Session
     async checkClock() {
       const monitor = await openClockMonitor(settings, store)
       await monitor.close()
-      monitor.checkSignOut()
+      await monitor.checkSignOut()
     },
   })
 }

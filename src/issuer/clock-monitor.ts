@@ -85,8 +85,13 @@ export class ClockMonitor {
    * Checks that verifiers will read the time of a revocation correctly. A shared store dates the
    * revocations of an issuer whose clock is behind. With a clock that is ahead, verifiers would
    * refuse tokens of later logins.
+   *
+   * @throws `clock_skew`
    */
-  checkSignOut(): void {
+  async checkSignOut(): Promise<void> {
+    // The clock may have been set since the last poll.
+    const isOff = Math.abs(this.#options.clock.nowMs() - this.#referenceMs()) > this.#skewMs
+    if (isOff || this.#isWrong) await this.#poll.runAgain()
     const isDatedByStore = this.#storeTime !== null && (this.#offsetMs ?? 0) < 0
     if (!this.#isWrong || isDatedByStore) return
     const offsetSeconds = Math.round((this.#offsetMs ?? 0) / 1000)

@@ -121,13 +121,12 @@ for (const [name, open] of Object.entries(shared)) {
     for (const ms of [skewMs - 1_000, -hourMs]) {
       errorMs = ms
       await monitor.refresh()
-      t.doesNotThrow(() => monitor.checkSignOut(), `${ms} ms ahead`)
+      await t.resolves(monitor.checkSignOut(), `${ms} ms ahead`)
     }
     t.ok(monitor.expiryClock.nowMs() <= Date.now() - hourMs, 'the earlier time')
     errorMs = hourMs
     t.ok(isSoon(monitor.expiryClock.nowMs()), 'known without another poll')
-    await monitor.refresh()
-    t.throws(() => monitor.checkSignOut(), { code: 'clock_skew', retryAfterSeconds: 5 })
+    await t.rejects(monitor.checkSignOut(), { code: 'clock_skew', retryAfterSeconds: 5 })
     t.ok(isSoon(monitor.expiryClock.nowMs()))
   })
 }
@@ -224,7 +223,7 @@ t.test('a slow answer of the store makes no clock wrong', async (t) => {
   t.throws(() => ahead.check(), { code: 'clock_skew' })
   const behind = await measure(tripMs, -skewMs - 1)
   t.throws(() => behind.check(), { code: 'clock_skew' })
-  t.doesNotThrow(() => behind.checkSignOut(), 'the store dates its revocations')
+  await t.resolves(behind.checkSignOut(), 'the store dates its revocations')
 })
 
 t.test('a failed comparison is reported as its cause', async (t) => {
