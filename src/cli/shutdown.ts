@@ -133,7 +133,7 @@ export function installShutdown(
     if (draining) return
     stop.close()
     // The signal to this process may come after the message. The parent kills at a second signal.
-    for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) {
+    for (const signal of [...stopSignals, 'SIGHUP'] as const) {
       process.removeAllListeners(signal).on(signal, () => {})
     }
   }

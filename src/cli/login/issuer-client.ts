@@ -69,7 +69,7 @@ export class IssuerClient {
   async refresh(
     refresh_token: string,
     idempotencyKey: string,
-    timeoutMs = maxTimeoutMs,
+    timeoutMs?: number,
   ): Promise<Tokens> {
     const headers = { 'idempotency-key': idempotencyKey }
     return this.#tokens('/refresh', { refresh_token }, headers, timeoutMs)
@@ -106,7 +106,7 @@ export class IssuerClient {
     path: string,
     body: object,
     headers: Record<string, string> = {},
-    timeoutMs = maxTimeoutMs,
+    timeoutMs?: number,
   ): Promise<Tokens> {
     const [type, text] = json(body)
     return this.#parse(tokens, await this.#call(path, { ...type, ...headers }, text, timeoutMs))
