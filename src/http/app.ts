@@ -63,12 +63,7 @@ export function createApp(options: AppOptions): FastifyInstance {
   const handleError = createErrorHandler(namesClaims)
   const app = fastify({
     loggerInstance: logger,
-    logController: new LogController({
-      disableRequestLogging: true,
-      requestIdLogLabel: 'request_id',
-    }),
-    // A child logger per request costs more than the verification of a token.
-    childLoggerFactory: (parent) => parent,
+    logController: new LogController({ disableRequestLogging: true }),
     requestIdHeader: false,
     genReqId: requestIdOf,
     bodyLimit: maxBodyBytes,
@@ -101,6 +96,9 @@ export function createApp(options: AppOptions): FastifyInstance {
       return handleError(error, request, reply as FastifyReply)
     },
   }) as FastifyInstance
+  // A child logger per request costs more than the verification of a token. What a `childLoggerFactory`
+  // returns, Fastify would check in each request.
+  app.log.child = () => app.log
   app.removeAllContentTypeParsers()
   app.addContentTypeParser('application/json', { parseAs: 'buffer' }, parseJson(app))
   app.addContentTypeParser('*', refuseBody)
