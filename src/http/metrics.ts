@@ -18,12 +18,68 @@ const misnamed = ['handles', 'requests', 'resources'].map((what) => `nodejs_acti
 /** The status, as in the log of nginx, of a request whose connection closed before the response. */
 const unansweredStatus = 499
 
-/** Maximum number of requests that wait to be recorded. */
-const maxUnrecorded = 256
+interface RequestLabels {
+  readonly method: string
+  readonly route: string
+  readonly status: number
+}
 
-interface EndedRequest {
-  readonly labels: { readonly method: string; readonly route: string; readonly status: number }
-  readonly seconds: number
+/** The requests with the same labels. */
+interface RequestSeries {
+  readonly labels: RequestLabels
+  /** Number of requests in each bucket. The last bucket has no bound. */
+  readonly counts: number[]
+  totalSeconds: number
+}
+
+/**
+ * The histogram of requests. That of prom-client would check the labels of each request, and write a text of
+ * them, in a twentieth of the time of a verification.
+ */
+export class RequestHistogram {
+  readonly name = 'gatepass_http_request_duration_seconds'
+  readonly #series = new Map<string, RequestSeries>()
+
+  observe(labels: RequestLabels, seconds: number): void {
+    const series = this.#seriesOf(labels)
+    let bucket = 0
+    while (seconds > (requestBuckets[bucket] ?? Infinity)) bucket += 1
+    series.counts[bucket] = (series.counts[bucket] ?? 0) + 1
+    series.totalSeconds += seconds
+  }
+
+  #seriesOf(labels: RequestLabels): RequestSeries {
+    const key = `${labels.method} ${labels.route} ${labels.status}`
+    const known = this.#series.get(key)
+    if (known !== undefined) return known
+    const series = { labels, counts: [...requestBuckets, Infinity].map(() => 0), totalSeconds: 0 }
+    this.#series.set(key, series)
+    return series
+  }
+
+  /** Returns what a registry of prom-client reads at a scrape. */
+  async get() {
+    return {
+      name: this.name,
+      help: 'Time from the request line to the end of the response, by route pattern.',
+      type: 'histogram',
+      aggregator: 'sum',
+      values: [...this.#series.values()].flatMap((series) => this.#valuesOf(series)),
+    }
+  }
+
+  #valuesOf({ labels, counts, totalSeconds }: RequestSeries) {
+    let count = 0
+    const buckets = [...requestBuckets, '+Inf'].map((le, bucket) => {
+      count += counts[bucket] ?? 0
+      return { metricName: `${this.name}_bucket`, labels: { le, ...labels }, value: count }
+    })
+    return [
+      ...buckets,
+      { metricName: `${this.name}_sum`, labels, value: totalSeconds },
+      { metricName: `${this.name}_count`, labels, value: count },
+    ]
+  }
 }
 
 /** Returns the pattern of a route, for metrics and the log: an address may contain a token. */
@@ -34,23 +90,16 @@ export function routeOf({ routeOptions }: FastifyRequest): string {
 /** The metrics of one process. No client can add label values. */
 export class Metrics {
   readonly registry = new Registry()
-  readonly #requests: Histogram<'method' | 'route' | 'status'>
+  readonly #requests = new RequestHistogram()
   /** How often each security event has occurred. */
   readonly #events: Map<string, number>
-  #unrecorded: EndedRequest[] = []
 
   /** @param events names of the security events: a counter is 0 before its first event */
   constructor(events: readonly string[] = []) {
     collectDefaultMetrics({ register: this.registry })
     for (const name of misnamed) this.registry.removeSingleMetric(name)
-    this.#requests = new Histogram({
-      name: 'gatepass_http_request_duration_seconds',
-      help: 'Time from the request line to the end of the response, by route pattern.',
-      labelNames: ['method', 'route', 'status'],
-      buckets: requestBuckets,
-      registers: [this.registry],
-      collect: () => this.#record(),
-    })
+    // A registry uses the name and `get`. Its type allows only the classes of prom-client.
+    this.registry.registerMetric(this.#requests as object as Histogram)
     const counts = new Map(events.map((event) => [event, 0]))
     this.#events = counts
     new Counter({
@@ -81,18 +130,8 @@ export class Metrics {
   #add({ request, elapsedTime: duration_ms }: FastifyReply, status: number, message: string) {
     const { method, id: request_id } = request
     const route = routeOf(request)
-    this.#unrecorded.push({ labels: { method, route, status }, seconds: duration_ms / 1000 })
-    if (this.#unrecorded.length === maxUnrecorded) this.#record()
+    this.#requests.observe({ method, route, status }, duration_ms / 1000)
     request.log.debug({ request_id, method, route, status, duration_ms }, message)
-  }
-
-  /**
-   * Records the ended requests in the histogram: many at once, so that the code of the histogram
-   * stays in the cache of the processor. One at a time costs five times as much.
-   */
-  #record(): void {
-    for (const { labels, seconds } of this.#unrecorded) this.#requests.observe(labels, seconds)
-    this.#unrecorded = []
   }
 
   countEvent(event: string): void {
