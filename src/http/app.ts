@@ -96,8 +96,8 @@ export function createApp(options: AppOptions): FastifyInstance {
       return handleError(error, request, reply as FastifyReply)
     },
   }) as FastifyInstance
-  // A child logger per request costs more than the verification of a token. What a `childLoggerFactory`
-  // returns, Fastify would check in each request.
+  // A child logger per request costs more than the verification of a token. In each request, Fastify would check
+  // what a `childLoggerFactory` returns.
   app.log.child = () => app.log
   app.removeAllContentTypeParsers()
   app.addContentTypeParser('application/json', { parseAs: 'buffer' }, parseJson(app))
