@@ -42,7 +42,7 @@ export interface RedeemRequest {
   /** The client that has authenticated. */
   readonly clientId: string
   readonly redirectUri: string | undefined
-  readonly codeVerifier: string
+  readonly codeVerifier: string | undefined
   /** The key of which the client has proven possession (RFC 9449). */
   readonly jkt: string | undefined
 }
@@ -135,7 +135,7 @@ function idOf(code: string): string {
 
 /** Returns why a request may not redeem a code, or null (RFC 6749 §4.1.3, RFC 7636 §4.6, RFC 9449 §10). */
 function problemOf(grant: StoredGrant, request: RedeemRequest, nowMs: number): string | null {
-  const { clientId, redirectUri, codeVerifier, jkt } = request
+  const { clientId, redirectUri, codeVerifier = '', jkt } = request
   if (nowMs >= grant.expiresAtMs) return 'it has expired'
   if (clientId !== grant.clientId) return 'it belongs to another client'
   if (redirectUri !== grant.redirectUri) return 'the redirect_uri is not that of its request'

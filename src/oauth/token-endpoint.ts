@@ -150,7 +150,7 @@ export class TokenEndpoint {
       code: requireParameter(form, 'code'),
       clientId: client.client_id,
       redirectUri: form.get('redirect_uri'),
-      codeVerifier: requireParameter(form, 'code_verifier'),
+      codeVerifier: form.get('code_verifier'),
       jkt,
     }
     const tokens = await this.#options.codes.redeem(

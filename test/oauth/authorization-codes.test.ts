@@ -90,7 +90,7 @@ t.test('a code with another client, redirect URI or verifier is refused and used
     'no redirect URI': [{ redirectUri: undefined }, /redirect_uri/],
     'another verifier': [{ codeVerifier: `${codeVerifier}x` }, /code_verifier/],
     'the challenge as the verifier': [{ codeVerifier: grant.codeChallenge }, /code_verifier/],
-    'an empty verifier': [{ codeVerifier: '' }, /code_verifier/],
+    'no verifier': [{ codeVerifier: undefined }, /code_verifier/],
   }
   for (const [name, [changes, message]] of Object.entries(bad)) {
     const code = await issue()
