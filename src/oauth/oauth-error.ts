@@ -6,7 +6,7 @@ export interface OAuthError {
   readonly body: { readonly error: string; readonly error_description: string }
 }
 
-/** The OAuth `error` of our error codes: RFC 6749 §5.2, RFC 7009, RFC 8707, RFC 9449. */
+/** The OAuth `error` of our error codes: RFC 6749 §5.2, RFC 7009, RFC 8707, RFC 9101 §7, RFC 9449. */
 const names: { readonly [code in ErrorCode]?: string } = {
   client_authentication_failed: 'invalid_client',
   client_unknown: 'invalid_client',
@@ -20,6 +20,7 @@ const names: { readonly [code in ErrorCode]?: string } = {
   refresh_token_reused: 'invalid_grant',
   scope_not_allowed: 'invalid_scope',
   resource_not_allowed: 'invalid_target',
+  request_uri_invalid: 'invalid_request_uri',
   token_not_revocable: 'unsupported_token_type',
   dpop_proof_missing: 'invalid_dpop_proof',
   dpop_proof_invalid: 'invalid_dpop_proof',

@@ -391,6 +391,11 @@ t.test('a pushed request is used once, by one browser and one client', async (t)
   issuer.clock.advance_s(6)
   t.equal((await visitor.signIn(page)).status, 400)
   t.equal((await come(visitor)).status, 400)
+  const { body: silent } = await push({ prompt: 'none' })
+  const silently = `/oauth/authorize?${new URLSearchParams({ client_id: 'spa', ...silent })}`
+  t.match((await visitor.get(silently)).answer, { code: /^gpc_/ })
+  issuer.clock.advance_s(6)
+  t.match((await visitor.get(silently)).answer, { error: 'invalid_request_uri' })
 
   t.match(await push({ redirect_uri: 'https://evil.example' }), {
     status: 400,
