@@ -1,4 +1,4 @@
-import { type FieldProblem, GatepassError } from '../core/errors.ts'
+import { type FieldProblem, isGatepassError } from '../core/errors.ts'
 import { argon2idProblem } from '../issuer/passwords/password-hash.ts'
 import { keyPolicyProblems } from '../keys/lifecycle.ts'
 import { parseMemcachedUrl } from '../stores/memcached/url.ts'
@@ -11,11 +11,28 @@ import { environmentName, type Role } from './setting.ts'
 import { dataUrl, keyPolicy, type SettingName, type Settings } from './settings.ts'
 import { hasCredentials, loopbackHosts } from './validators.ts'
 
-/** Checks the rules between settings, and what production mode forbids. */
+/**
+ * Checks the rules between settings, and what production mode forbids. A rule that reads a setting
+ * without a valid value does not apply.
+ */
 export function crossCheck(values: Partial<Settings>, role: Role): FieldProblem[] {
-  const config = values as Settings
+  const config = new Proxy(values as Settings, { get: validValue })
   const checks = role === 'issuer' ? issuerChecks : verifierChecks
-  return [...checks.flatMap((check) => check(config)), ...checkStores(config, role)]
+  return checks.flatMap((check) => {
+    try {
+      return check(config)
+    } catch (error) {
+      if (error instanceof NoValidValue) return []
+      throw error
+    }
+  })
+}
+
+class NoValidValue extends Error {}
+
+function validValue(values: Settings, name: string): unknown {
+  if (!Object.hasOwn(values, name)) throw new NoValidValue()
+  return values[name as SettingName]
 }
 
 type Check = (config: Settings) => FieldProblem[]
@@ -33,6 +50,10 @@ const issuerChecks: readonly Check[] = [
   checkAudiences,
   checkSessionReplicas,
   checkDataReplicas,
+  (config) => checkStore('accounts_url', config.accounts_url, config),
+  (config) => checkStore('sessions_url', config.sessions_url, config),
+  (config) => checkStore('keys_url', config.keys_url, config),
+  checkDataStore,
 ]
 
 const verifierChecks: readonly Check[] = [
@@ -42,6 +63,7 @@ const verifierChecks: readonly Check[] = [
   checkRevocations,
   checkSessionData,
   checkDataReplicas,
+  checkDataStore,
 ]
 
 function checkPorts({ port, admin_port }: Settings): FieldProblem[] {
@@ -200,32 +222,25 @@ function checkDataReplicas(config: Settings): FieldProblem[] {
   return [problem('data_replicas', 'needs a Redis in GATEPASS_DATA_URL')]
 }
 
-/** Checks the URLs of stores. A problem never quotes a URL, which may contain a password. */
-function checkStores(config: Settings, role: Role): FieldProblem[] {
-  return Object.entries(storeUrls(config, role)).flatMap(([name, url]) => {
-    const pointer = environmentName(name)
-    if (url === 'sqlite::memory:' && config.workers > 1) {
-      const detail = 'each process would have its own: name a file, or set GATEPASS_WORKERS=1'
-      return [{ pointer, detail }]
-    }
-    try {
-      const isAllowed = config.mode !== 'production' || config.plaintext_stores
-      if (!isRemotePlaintext(url) || isAllowed) return []
-    } catch (error) {
-      if (!(error instanceof GatepassError)) throw error
-      return [{ pointer, detail: `cannot be used: ${error.message}` }]
-    }
-    const detail = 'needs TLS in production, or GATEPASS_PLAINTEXT_STORES=true on a private network'
-    return [{ pointer, detail }]
-  })
+function checkDataStore(config: Settings): FieldProblem[] {
+  return checkStore('data_url', dataUrl(config) ?? '', config)
 }
 
-/** The stores that a process of this role opens. */
-function storeUrls(config: Settings, role: Role) {
-  const data_url = dataUrl(config) ?? ''
-  if (role === 'verifier') return { data_url }
-  const { accounts_url, sessions_url, keys_url } = config
-  return { accounts_url, sessions_url, keys_url, data_url }
+/** Checks the URL of a store. A problem never quotes it, because it may contain a password. */
+function checkStore(name: SettingName, url: string, config: Settings): FieldProblem[] {
+  if (url === 'sqlite::memory:' && config.workers > 1) {
+    const detail = 'each process would have its own: name a file, or set GATEPASS_WORKERS=1'
+    return [problem(name, detail)]
+  }
+  try {
+    const isAllowed = config.mode !== 'production' || config.plaintext_stores
+    if (!isRemotePlaintext(url) || isAllowed) return []
+  } catch (error) {
+    if (!isGatepassError(error)) throw error
+    return [problem(name, `cannot be used: ${error.message}`)]
+  }
+  const detail = 'needs TLS in production, or GATEPASS_PLAINTEXT_STORES=true on a private network'
+  return [problem(name, detail)]
 }
 
 /** Tells whether others in the network could read the traffic to a store. */

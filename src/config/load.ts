@@ -70,12 +70,9 @@ export function loadConfig(options: LoadOptions): LoadedConfig {
       })
     }
   }
-  // Rules between settings apply only to settings that are valid by themselves.
-  if (problems.length === 0) {
-    const ignored = options.optional?.map(environmentName)
-    const broken = crossCheck(values as Partial<Settings>, options.role)
-    problems.push(...broken.filter(({ pointer }) => !ignored?.includes(pointer)))
-  }
+  const ignored = options.optional?.map(environmentName)
+  const broken = crossCheck(values as Partial<Settings>, options.role)
+  problems.push(...broken.filter(({ pointer }) => !ignored?.includes(pointer)))
   if (problems.length > 0) throw new GatepassError('config_invalid', { problems })
   return { settings: values as Settings, effective }
 }

@@ -174,17 +174,24 @@ t.test('lists every problem, not the first only', async (t) => {
       GATEPASS_ALLOWED_ORIGINS: 'https://a.example, https://b.example/',
       GATEPASS_COOKIE_SECURE: 'maybe',
       GATEPASS_ACCES_TTL_S: '5',
+      GATEPASS_ACCOUNTS_URL: 'mysql:accounts',
+      // These break a rule between settings.
+      GATEPASS_SESSIONS_URL: 'redis://redis.example.com',
+      GATEPASS_SESSION_IDLE_S: '34560000',
     },
   })
   t.match(found.sort(), [
     /^GATEPASS_ACCESS_TTL_S /,
     /^GATEPASS_ACCES_TTL_S is not a setting; did you mean GATEPASS_ACCESS_TTL_S\?/,
+    /^GATEPASS_ACCOUNTS_URL must start with /,
     /^GATEPASS_ALGORITHM /,
     /^GATEPASS_ALLOWED_ORIGINS\/1 must be an origin/,
     /^GATEPASS_COOKIE_SECURE /,
     /^GATEPASS_ISSUER must be an http\(s\) URL/,
     /^GATEPASS_PORT /,
     /^GATEPASS_SECRET is required and not set/,
+    /^GATEPASS_SESSIONS_URL needs TLS in production/,
+    /^GATEPASS_SESSION_IDLE_S must not be longer than GATEPASS_SESSION_MAX_S/,
   ])
 })
 
