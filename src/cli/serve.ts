@@ -4,7 +4,12 @@ import type { Logger } from 'pino'
 import { environmentName } from '../config/setting.ts'
 import type { Settings } from '../config/settings.ts'
 import { errorCodes, GatepassError } from '../core/errors.ts'
-import { buildAdminApp, checkReadiness, type ReadinessCheck } from '../http/admin-app.ts'
+import {
+  buildAdminApp,
+  checkReadiness,
+  type ReadinessCheck,
+  shuttingDown,
+} from '../http/admin-app.ts'
 import type { ServiceOptions } from '../http/app.ts'
 import { Draining } from '../http/draining.ts'
 import type { Metrics } from '../http/metrics.ts'
@@ -46,7 +51,7 @@ export function serviceOptions(
 export async function serve(service: Service, settings: Settings): Promise<void> {
   const { app, logger, metrics, checks } = service
   const logged = logFailures(checks, logger)
-  const readiness = () => checkReadiness(logged, shutdown.isDraining())
+  const readiness = async () => (shutdown.isDraining() ? shuttingDown : checkReadiness(logged))
   const admin = cluster.isWorker
     ? null
     : buildAdminApp({

@@ -3,7 +3,7 @@ import { once } from 'node:events'
 import type { Logger } from 'pino'
 import type { Settings } from '../config/settings.ts'
 import { GatepassError } from '../core/errors.ts'
-import { buildAdminApp } from '../http/admin-app.ts'
+import { buildAdminApp, shuttingDown } from '../http/admin-app.ts'
 import { Draining } from '../http/draining.ts'
 import { listen } from './serve.ts'
 import {
@@ -50,7 +50,8 @@ export async function runWorkerProcesses(
   const admin = buildAdminApp({
     logger,
     hosts: settings.admin_hosts,
-    readiness: () => workersReadiness(readyWorkers(), shutdown.isDraining()),
+    readiness: async () =>
+      shutdown.isDraining() ? shuttingDown : workersReadiness(readyWorkers()),
     metrics: () => metrics.text(readyWorkers()),
   })
   // The worker processes drain and close themselves; this process waits one second longer.

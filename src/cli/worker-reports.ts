@@ -57,10 +57,7 @@ export function liveWorkers(): Worker[] {
  * Ready while each of these worker processes is ready, and there is one. If a check fails in several
  * processes, one result is shown.
  */
-export async function workersReadiness(
-  workers: readonly Worker[],
-  isDraining: boolean,
-): Promise<Readiness> {
+export async function workersReadiness(workers: readonly Worker[]): Promise<Readiness> {
   const reports = await Promise.all(workers.map((one) => requestReport(one, 'readiness')))
   const checks: Record<string, string> = { workers: 'ok' }
   for (const report of reports) {
@@ -70,7 +67,6 @@ export async function workersReadiness(
     }
   }
   if (reports.length === 0) checks.workers = 'internal_error'
-  if (isDraining) checks.process = 'shutting_down'
   return { ready: Object.values(checks).every((result) => result === 'ok'), checks }
 }
 

@@ -49,21 +49,17 @@ export interface Readiness {
   readonly checks: Readonly<Record<string, string>>
 }
 
-/**
- * Runs the checks. A process that shuts down is not ready.
- *
- * @param isDraining whether the process is shutting down
- */
+/** The state of a process that shuts down. No check runs, because its stores may be closed. */
+export const shuttingDown: Readiness = { ready: false, checks: { process: 'shutting_down' } }
+
 export async function checkReadiness(
   checks: Readonly<Record<string, ReadinessCheck>>,
-  isDraining: boolean,
 ): Promise<Readiness> {
   const results: Record<string, string> = Object.fromEntries(
     await Promise.all(
       Object.entries(checks).map(async ([name, check]) => [name, await outcome(check)]),
     ),
   )
-  if (isDraining) results.process = 'shutting_down'
   return { ready: Object.values(results).every((result) => result === 'ok'), checks: results }
 }
 

@@ -58,6 +58,8 @@ t.test('while draining, each request is answered and closes its connection', asy
   for (const { process, readyUrl } of [issuer, verifier]) {
     process.stop()
     await untilStatus(readyUrl, 503)
+    const body = await (await fetch(readyUrl)).json()
+    t.strictSame(body, { status: 'unavailable', checks: { process: 'shutting_down' } })
   }
   for (const { client, request, port } of calls) {
     for (const one of [client, new RawClient(t, port)]) {

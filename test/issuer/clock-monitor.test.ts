@@ -32,7 +32,7 @@ function pollOf(t: Test, monitor: ClockMonitor) {
   const admin = buildAdminApp({
     hosts: [],
     logger: pino({ level: 'silent' }),
-    readiness: () => checkReadiness({ clock: async () => monitor.check() }, false),
+    readiness: () => checkReadiness({ clock: async () => monitor.check() }),
     metrics: () => metrics.registry.metrics(),
   })
   t.teardown(async () => {
