@@ -31,6 +31,7 @@ export interface Channel {
 /** Globals of a page that Node lacks or may lack. */
 interface Page {
   readonly localStorage: Pick<Storage, 'getItem' | 'setItem' | 'removeItem'>
+  readonly location?: object
   readonly document?: { readonly hidden: boolean }
   readonly navigator?: Partial<Navigator>
   readonly BroadcastChannel?: typeof BroadcastChannel
@@ -107,20 +108,20 @@ function withLock<T>(name: string, maxWaitMs: number, work: () => Promise<T>): P
 }
 
 function openChannel(name: string, receive: (message: unknown) => void): Channel {
-  let channel: InstanceType<typeof BroadcastChannel>
+  let channel: InstanceType<typeof BroadcastChannel> | undefined
   try {
-    channel = new (page.BroadcastChannel as typeof BroadcastChannel)(name)
+    // A server that renders pages has no address and no tabs, and would keep each channel forever.
+    channel = new ((page.location && page.BroadcastChannel) as typeof BroadcastChannel)(name)
+    channel.onmessage = ({ data }: { data: unknown }) => receive(data)
+    // In a test in Node, the channel must not keep the process running.
+    ;(channel as { unref?(): void }).unref?.()
   } catch {
     // Missing, or forbidden: Firefox forbids channels to pages that may not store data.
-    return { post() {}, close() {} }
   }
-  channel.onmessage = ({ data }: { data: unknown }) => receive(data)
-  // In Node the channel must not keep the process running.
-  ;(channel as { unref?(): void }).unref?.()
   return {
-    post: (message) => channel.postMessage(message),
+    post: (message) => channel?.postMessage(message),
     close() {
-      ;(channel as { onmessage: unknown }).onmessage = null
+      if (channel) (channel as { onmessage: unknown }).onmessage = null
     },
   }
 }

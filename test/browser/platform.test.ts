@@ -1,4 +1,4 @@
-import t from 'tap'
+import t, { type Test } from 'tap'
 import { browser } from '../../src/browser/platform.ts'
 import { until } from '../support/until.ts'
 
@@ -68,7 +68,14 @@ t.test(
   },
 )
 
+/** Gives the program an address, as a page has. */
+function givePage(t: Test): void {
+  Object.assign(globalThis, { location: new URL('https://shop.example/') })
+  t.teardown(() => Reflect.deleteProperty(globalThis, 'location'))
+}
+
 t.test("channels of one name receive each other's messages", async (t) => {
+  givePage(t)
   const heard: unknown[] = []
   const one = browser.channel('name', (message) => heard.push(['one', message]))
   const two = browser.channel('name', (message) => heard.push(['two', message]))
@@ -80,6 +87,7 @@ t.test("channels of one name receive each other's messages", async (t) => {
 })
 
 t.test('a closed channel receives nothing and still sends', async (t) => {
+  givePage(t)
   const heard: unknown[] = []
   const closed = browser.channel('closed', (message) => heard.push(['closed', message]))
   const open = browser.channel('closed', (message) => heard.push(['open', message]))
@@ -92,6 +100,7 @@ t.test('a closed channel receives nothing and still sends', async (t) => {
 })
 
 t.test('a page without channels, or that may not open one, sends to nobody', async (t) => {
+  givePage(t)
   const original = globalThis.BroadcastChannel
   t.teardown(() => Object.assign(globalThis, { BroadcastChannel: original }))
   class Forbidden {
@@ -137,7 +146,19 @@ t.test(
   },
 )
 
-t.test('a server that renders pages listens to no events', async (t) => {
+t.test('a server that renders pages opens no channel and listens to no events', async (t) => {
+  const original = globalThis.BroadcastChannel
+  t.teardown(() => Object.assign(globalThis, { BroadcastChannel: original }))
+  let opened = 0
+  class Counted {
+    constructor() {
+      opened += 1
+    }
+  }
+  Object.assign(globalThis, { BroadcastChannel: Counted })
+  browser.channel('name', () => {}).post(1)
+  t.equal(opened, 0, 'Node never frees a channel, not even a closed one')
+
   const addEventListener = () => {
     // As workerd answers.
     throw new TypeError('addEventListener(): options.capture must be false.')
