@@ -37,7 +37,7 @@ export type {
   WriteOutcome,
 } from '../stores/data-store.ts'
 export type { DataObserver, DataOperation, DataOutcome } from './data-service.ts'
-export type { FieldSchemas, Stored, TypedFields } from './typed-fields.ts'
+export type { FieldSchemas, Stored, TypedFields, Written } from './typed-fields.ts'
 
 /** The fields of sessions and users, by scope. */
 export interface DataSchemas {

@@ -25,6 +25,9 @@ export type Stored<S extends core.$ZodType> = S extends core.$ZodCatch
     ? core.output<S> | undefined
     : core.output<S>
 
+/** The value that a write takes. JSON has no undefined: `delete` removes a field. */
+export type Written<S extends core.$ZodType> = Exclude<core.output<S>, undefined>
+
 type Name<S extends FieldSchemas> = keyof S & string
 
 /** The state that the typed fields of all sessions and users share. */
@@ -75,12 +78,12 @@ export class TypedFields<S extends FieldSchemas> {
   }
 
   /**
-   * Overwrites a field. To change a value, use `update`.
+   * Overwrites a field. To change a value, use `update`; to remove it, use `delete`.
    *
    * @throws `token_missing`, `token_claims` as `get`, `token_revoked` once the session has ended,
    *   `data_value_invalid`, `data_value_too_large`, `data_fields_exceeded`, `store_unavailable`
    */
-  async set<N extends Name<S>>(field: N, value: core.output<S[N]>): Promise<void> {
+  async set<N extends Name<S>>(field: N, value: Written<S[N]>): Promise<void> {
     const encoded = encode(field, this.#schemaOf(field), value)
     await this.#open().set(field, encoded)
   }
@@ -105,8 +108,8 @@ export class TypedFields<S extends FieldSchemas> {
    */
   async update<N extends Name<S>>(
     field: N,
-    change: (current: Stored<S[N]>) => core.output<S[N]>,
-  ): Promise<core.output<S[N]>> {
+    change: (current: Stored<S[N]>) => Written<S[N]>,
+  ): Promise<Written<S[N]>> {
     const schema = this.#schemaOf(field)
     const fields = this.#open()
     let text = ''
@@ -120,7 +123,7 @@ export class TypedFields<S extends FieldSchemas> {
     })
     const known = fields.lastKnown(field)
     const written = known?.text === text ? known : { text }
-    return this.#decode(field, schema, written) as core.output<S[N]>
+    return this.#decode(field, schema, written) as Written<S[N]>
   }
 
   /** Returns a value that the caller may change. An unchanged value is decoded once. */
@@ -211,11 +214,7 @@ function ownCopyOf<T>(value: T): T {
 }
 
 /** @throws `data_value_invalid` with the paths that the schema rejects */
-function encode<S extends core.$ZodType>(
-  field: string,
-  schema: S,
-  value: core.output<S>,
-): JsonValue {
+function encode<S extends core.$ZodType>(field: string, schema: S, value: Written<S>): JsonValue {
   const detail = `The schema of the field ${field} rejects this value.`
   try {
     const result = core.safeEncode(schema, value)

@@ -248,11 +248,19 @@ t.test('a value that JSON would change is refused', async (t) => {
     date: z.date(),
     map: z.map(z.string(), z.string()),
     list: z.array(z.string().optional()),
+    note: z.string().optional(),
     parts: z.object({ a: z.string().optional() }),
   }
   const { fieldsOf } = open(t, schemas)
   const fields = fieldsOf('ada')
   const invalid = { code: 'data_value_invalid' }
+  // @ts-expect-error: a field that exists has a value
+  await t.rejects(fields.set('note', undefined), invalid)
+  // @ts-expect-error: the note may be absent
+  const unchanged = fields.update('note', (note) => note)
+  await t.rejects(unchanged, invalid)
+  const note: string = await fields.update('note', () => 'a text')
+  t.equal(note, 'a text')
   await t.rejects(fields.set('date', new Date()), invalid)
   await t.rejects(fields.set('map', new Map([['a', 'b']])), invalid)
   await t.rejects(fields.set('list', [undefined]), invalid)
