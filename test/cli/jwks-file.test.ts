@@ -1,4 +1,4 @@
-import { readdirSync, readFileSync } from 'node:fs'
+import { chmodSync, readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { TestProcess, untilStatus } from '../support/processes.ts'
@@ -37,4 +37,9 @@ t.test('a verifier saves its keys in a file and starts from it without an issuer
   t.same(JSON.parse(readFileSync(join(cwd, 'jwks.json'), 'utf8')).keys, [key.publicJwk])
   server.close()
   t.same(await verifyOnce(), { status: 200, isFromFile: true })
+
+  chmodSync(join(cwd, 'jwks.json'), 0o666)
+  const verifier = TestProcess.start(t, ['verifier'], { cwd, env })
+  const line = await verifier.line(/"msg":"the file of keys cannot be used/)
+  t.match(JSON.parse(line), { level: 'warn', reason: /other users can write it/ })
 })

@@ -93,21 +93,22 @@ export async function runVerifier(context: CliContext): Promise<void> {
   )
 }
 
-/** Logs why keys or revocations cannot be updated, once per reason. Metrics do not show the reason. */
+/** Logs why an update fails, once per reason. Metrics do not show the reason. */
 function logUpdateFailures(verifier: Verifier, logger: Logger): NodeJS.Timeout {
   const reasons = new Map<string, string>()
-  const note = (what: string, reason: string | null) => {
+  const note = (what: string, use: 'updated' | 'used', reason: string | null) => {
     if (reason === null) {
-      if (reasons.delete(what)) logger.info(`${what} can be updated again`)
+      if (reasons.delete(what)) logger.info(`${what} can be ${use} again`)
     } else if (reasons.get(what) !== reason) {
       reasons.set(what, reason)
-      logger.warn({ reason }, `${what} cannot be updated; trying again`)
+      logger.warn({ reason }, `${what} cannot be ${use}; trying again`)
     }
   }
   const look = () => {
     const { keys, revocations } = verifier.status()
-    note('keys', keys.lastError)
-    note('revocations', revocations?.state === 'down' ? revocations.lastError : null)
+    note('keys', 'updated', keys.lastError)
+    note('the file of keys', 'used', keys.fileError)
+    note('revocations', 'updated', revocations?.state === 'down' ? revocations.lastError : null)
   }
   return setInterval(look, watchIntervalMs).unref()
 }
