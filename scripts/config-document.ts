@@ -297,7 +297,8 @@ An attribute cannot replace a claim that Gatepass makes itself: \`iss\`, \`sub\`
 If you remove a client from the settings, its sessions cannot refresh (\`client_unknown\`). Their access tokens
 work until they expire.
 
-The default clients are one for your front end, and one for [the terminal](terminal.md#sign-in):
+Your list replaces the default clients, so keep those that you use. They are one for your front end, and one for
+[the terminal](terminal.md#sign-in):
 `
 
 const audiences = `
