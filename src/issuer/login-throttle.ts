@@ -31,7 +31,7 @@ export interface LimitRules extends BackoffRules {
   readonly forgivenBySuccess: boolean
 }
 
-/** A user who mistypes rarely notices it. An attacker gets 132 attempts a day at most. */
+/** A user who mistypes rarely notices it. An attacker gets 142 attempts in 24 hours at most. */
 const oneUser: LimitRules = {
   free: 5,
   freeWindowSeconds: hourSeconds,
@@ -55,7 +55,7 @@ export const limitRules: Readonly<Record<LimitName, LimitRules>> = {
   /** An account, from one network: an attacker elsewhere does not affect the owner. */
   account_in_network: oneUser,
   /**
-   * An account, from all unknown devices: at most 1,500 attempts a day. The pauses are short,
+   * An account, from all unknown devices: at most 1,550 attempts in 24 hours. The pauses are short,
    * because they also delay the owner's login on a new device. A login does not clear this limit:
    * it would give an attacker fifty more attempts.
    */
