@@ -3,7 +3,6 @@ import { keyPolicy, type Settings } from '../config/settings.ts'
 import { systemClock } from '../core/clock.ts'
 import { GatepassError } from '../core/errors.ts'
 import type { Secrets } from '../core/secrets.ts'
-import { Clients } from '../issuer/clients.ts'
 import { ClockMonitor } from '../issuer/clock-monitor.ts'
 import type { IssuerPolicy } from '../issuer/issuer.ts'
 import { PasswordHasher } from '../issuer/passwords/password-hasher.ts'
@@ -142,7 +141,6 @@ export function createSessions(settings: Settings, store: SessionStore): Session
   return new Sessions({
     store,
     policy: sessionPolicy(settings),
-    clients: new Clients(settings.clients),
     clock: systemClock,
     async checkClock() {
       const monitor = await openClockMonitor(settings, store)

@@ -64,7 +64,6 @@ export function createIssuer(options: IssuerOptions): Issuer {
   const sessions = new Sessions({
     store: stores.sessions,
     policy: policy.session,
-    clients,
     clock,
     revocations,
     checkClock,

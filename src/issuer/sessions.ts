@@ -11,7 +11,7 @@ import type {
 } from '../stores/ports.ts'
 import { newGeneration } from '../stores/rotation.ts'
 import type { Audit } from './audit.ts'
-import { type Clients, signInClientId } from './clients.ts'
+import { signInClientId } from './clients.ts'
 import type { RevocationFeed } from './revocation-feed.ts'
 import type { SessionTokenContent, TokenMinter, TokenSet } from './token-minter.ts'
 
@@ -28,7 +28,6 @@ export interface SessionPolicy extends RotationPolicy {
 export interface SessionsOptions {
   readonly store: SessionStore
   readonly policy: SessionPolicy
-  readonly clients: Pick<Clients, 'hasBackchannelLogout'>
   readonly clock: Clock
   /** This replica's copy of the revocation log, if it serves one to verifiers. */
   readonly revocations?: Pick<RevocationFeed, 'refreshNow'> | undefined
@@ -52,15 +51,13 @@ export interface NewSession
 export class Sessions {
   readonly #store: SessionStore
   readonly #policy: SessionPolicy
-  readonly #clients: Pick<Clients, 'hasBackchannelLogout'>
   readonly #clock: Clock
   readonly #revocations: SessionsOptions['revocations']
   readonly #checkClock: SessionsOptions['checkClock']
 
-  constructor({ store, policy, clients, clock, revocations, checkClock }: SessionsOptions) {
+  constructor({ store, policy, clock, revocations, checkClock }: SessionsOptions) {
     this.#store = store
     this.#policy = policy
-    this.#clients = clients
     this.#clock = clock
     this.#revocations = revocations
     this.#checkClock = checkClock
@@ -227,13 +224,12 @@ export class Sessions {
     hasRecipient: (sid: string) => Promise<boolean>,
   ): Promise<number> {
     const { revokedKeptMs } = this.#policy
-    const isNotified = this.#clients.hasBackchannelLogout()
     const nowMs = this.#clock.nowMs()
     let count = 0
     for await (const sids of this.#store.endCreatedBefore(beforeMs, nowMs, revokedKeptMs)) {
       count += sids.length
       for (const sid of sids) {
-        if (isNotified && (await hasRecipient(sid)))
+        if (await hasRecipient(sid))
           await this.#store.appendRevocation('session', sid, nowMs, revokedKeptMs)
       }
       await onRevoked(sids)

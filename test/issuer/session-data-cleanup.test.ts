@@ -2,7 +2,6 @@ import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { GatepassError } from '../../src/core/errors.ts'
 import { randomId } from '../../src/core/secrets.ts'
-import { Clients } from '../../src/issuer/clients.ts'
 import { SessionDataCleanup } from '../../src/issuer/session-data-cleanup.ts'
 import { Sessions } from '../../src/issuer/sessions.ts'
 import { type DataStore, type DataWrite, dataOwner } from '../../src/stores/data-store.ts'
@@ -121,7 +120,7 @@ t.test('sessions with data are revoked one by one, so that their data is deleted
 
 function sessionsOf(store: SessionStore, clock: FakeClock): Sessions {
   const sessionPolicy = { ...policy, revokedKeptMs: keptMs, maxMs: forever }
-  return new Sessions({ store, policy: sessionPolicy, clients: new Clients([]), clock })
+  return new Sessions({ store, policy: sessionPolicy, clock })
 }
 
 t.test('an unavailable store is called again until the data is deleted', async (t) => {

@@ -1,6 +1,6 @@
 import t from 'tap'
 import type { AuditEvent, AuditFields } from '../../src/issuer/audit.ts'
-import { Clients, signInClientId } from '../../src/issuer/clients.ts'
+import { signInClientId } from '../../src/issuer/clients.ts'
 import { Sessions } from '../../src/issuer/sessions.ts'
 import { SqliteSessionStore } from '../../src/stores/sqlite/session-store.ts'
 import { FakeClock } from '../support/clock.ts'
@@ -11,7 +11,7 @@ t.test('a user has at most 100 sessions: a login revokes the oldest', async (t) 
   t.teardown(() => store.close())
   const clock = new FakeClock(t0 + 1000)
   const sessionPolicy = { ...policy, maxMs: 86_400_000 }
-  const sessions = new Sessions({ store, policy: sessionPolicy, clients: new Clients([]), clock })
+  const sessions = new Sessions({ store, policy: sessionPolicy, clock })
   const revoked: [AuditEvent, AuditFields][] = []
   const audit = (event: AuditEvent, fields: AuditFields) => revoked.push([event, fields])
   const sidOf = (index: number) => `session-${index}`

@@ -193,7 +193,6 @@ export async function startIssuer(t: Test, options: TestIssuerOptions = {}) {
     sessions: new Sessions({
       store: sessions,
       policy: sessionPolicy,
-      clients: issuer.clients,
       clock,
     }),
     hasher,

@@ -1,5 +1,6 @@
 import type { Settings } from '../../config/settings.ts'
 import { systemClock } from '../../core/clock.ts'
+import { Clients } from '../../issuer/clients.ts'
 import { hasRecipient } from '../../oauth/backchannel-logout.ts'
 import { type DataStore, dataOwner } from '../../stores/data-store.ts'
 import { adminConfigOf, type CliContext } from '../context.ts'
@@ -17,6 +18,7 @@ export async function endSessions(context: CliContext, beforeMs: number): Promis
     const store = await openSessionStoreOf(settings, context.cwd)
     try {
       const sessions = createSessions(settings, store)
+      const isNotified = new Clients(settings.clients).hasBackchannelLogout()
       await sessions.checkClock()
       let revoked = 0
       const onRevoked = async (sids: readonly string[]) => {
@@ -27,8 +29,10 @@ export async function endSessions(context: CliContext, beforeMs: number): Promis
           context.stderr.write(`${revoked} sessions ended so far\n`)
         }
       }
-      const count = await sessions.revokeCreatedBefore(beforeMs, onRevoked, (sid) =>
-        hasRecipient(store, sid, systemClock.nowMs()),
+      const count = await sessions.revokeCreatedBefore(
+        beforeMs,
+        onRevoked,
+        async (sid) => isNotified && hasRecipient(store, sid, systemClock.nowMs()),
       )
       context.stdout.write(
         `Sessions ended: ${count}. Access tokens issued before now are refused.\n`,
