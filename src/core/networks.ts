@@ -1,4 +1,4 @@
-import { isIPv4, isIPv6 } from 'node:net'
+import { BlockList, isIP, isIPv4, isIPv6 } from 'node:net'
 
 /** The networks of an address, as CIDR. */
 export interface Networks {
@@ -50,6 +50,21 @@ function groupsOf(address: string): number[] {
 
 function hex(groups: readonly number[]): string {
   return groups.map((group) => group.toString(16)).join(':')
+}
+
+/** Returns a function that tells whether a text is one of these addresses, or in one of these ranges. */
+export function addressesIn(addresses: readonly string[]): (text: string) => boolean {
+  const list = new BlockList()
+  for (const each of addresses) {
+    const [address = '', prefix] = each.split('/')
+    if (prefix === undefined) list.addAddress(address, familyOf(address))
+    else list.addSubnet(address, Number(prefix), familyOf(address))
+  }
+  return (text) => isIP(text) !== 0 && list.check(text, familyOf(text))
+}
+
+function familyOf(address: string): 'ipv4' | 'ipv6' {
+  return isIPv6(address) ? 'ipv6' : 'ipv4'
 }
 
 export interface NetworkMaxima {

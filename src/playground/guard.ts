@@ -1,17 +1,9 @@
-import { BlockList, isIP } from 'node:net'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { GatepassError } from '../core/errors.ts'
 import { isForeignHost } from '../core/foreign-host.ts'
+import { addressesIn } from '../core/networks.ts'
 
-const loopback = new BlockList()
-loopback.addSubnet('127.0.0.0', 8, 'ipv4')
-loopback.addAddress('::1', 'ipv6')
-
-function isLoopback(text: string): boolean {
-  const address = text.trim().replace(/^::ffff:/, '')
-  const version = isIP(address)
-  return version !== 0 && loopback.check(address, version === 4 ? 'ipv4' : 'ipv6')
-}
+const isLoopback = addressesIn(['127.0.0.0/8', '::1'])
 
 /**
  * Whether a request comes from this machine. `X-Forwarded-For` cannot make a remote request local, but it
@@ -19,7 +11,8 @@ function isLoopback(text: string): boolean {
  */
 function isLocal({ socket, headers }: FastifyRequest): boolean {
   const forwardedFor = String(headers['x-forwarded-for'] ?? socket.remoteAddress).split(',')
-  return isLoopback(socket.remoteAddress ?? '') && forwardedFor.every(isLoopback)
+  const addresses = [socket.remoteAddress ?? '', ...forwardedFor]
+  return addresses.every((address) => isLoopback(address.trim()))
 }
 
 function refusal(detail: string): GatepassError {

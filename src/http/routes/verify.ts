@@ -1,8 +1,8 @@
 import { METHODS } from 'node:http'
-import { BlockList, isIPv6 } from 'node:net'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import type { ZodTypeProvider } from 'fastify-type-provider-zod'
 import { GatepassError } from '../../core/errors.ts'
+import { addressesIn } from '../../core/networks.ts'
 import { isPromise } from '../../core/promise.ts'
 import type { AccessTokenClaims } from '../../tokens/access-token.ts'
 import { type RequestTarget, readPublicUrl } from '../../verifier/dpop/target-uri.ts'
@@ -141,7 +141,7 @@ export function forwardedTarget(
   return (request) => {
     const { headers, socket } = request
     const path = joined(headers['x-forwarded-uri'])
-    if (path === undefined || !isTrusted(socket.remoteAddress)) return ownTarget(request)
+    if (path === undefined || !isTrusted(socket.remoteAddress ?? '')) return ownTarget(request)
     const proto = joined(headers['x-forwarded-proto'])
     const host = joined(headers['x-forwarded-host'])
     const base = publicUrl ?? `${proto}://${host}`
@@ -156,17 +156,4 @@ export function forwardedTarget(
 
 function joined(header: string | string[] | undefined): string | undefined {
   return Array.isArray(header) ? header.join(', ') : header
-}
-
-/** Returns a function that tells whether an address is in a list of addresses and ranges. */
-function addressesIn(addresses: readonly string[]): (address: string | undefined) => boolean {
-  const list = new BlockList()
-  for (const each of addresses) {
-    const [address = '', prefix] = each.split('/')
-    const family = isIPv6(address) ? 'ipv6' : 'ipv4'
-    if (prefix === undefined) list.addAddress(address, family)
-    else list.addSubnet(address, Number(prefix), family)
-  }
-  return (address) =>
-    address !== undefined && list.check(address, isIPv6(address) ? 'ipv6' : 'ipv4')
 }
