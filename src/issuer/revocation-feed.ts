@@ -2,6 +2,7 @@ import type { Clock } from '../core/clock.ts'
 import { digestText } from '../core/secrets.ts'
 import { SingleFlight } from '../core/single-flight.ts'
 import { logStart, type Revocation, type SessionStore } from '../stores/ports.ts'
+import type { RevocationEvent } from '../tokens/revocation-tokens.ts'
 
 /** With this interval, a revocation by another replica reaches verifiers within 250 ms. */
 const pollMs = 100
@@ -21,16 +22,7 @@ export interface RevocationFeedOptions {
   readonly keptMs: number
 }
 
-/**
- * An entry as verifiers receive it. The position contains a hash of the content, because after a
- * loss or a restore the log repeats positions with other content.
- */
-export interface FeedEntry extends Revocation {
-  /** Position of the preceding entry; '' before the first entry that this replica has read. */
-  readonly previous: string
-}
-
-type Listener = (entries: readonly FeedEntry[]) => void
+type Listener = (entries: readonly RevocationEvent[]) => void
 
 /**
  * One replica's copy of the revocation log (invariant 6). It polls the store in the background and
@@ -40,7 +32,7 @@ export class RevocationFeed {
   readonly #options: RevocationFeedOptions
   readonly #listeners = new Set<Listener>()
   readonly #timer: NodeJS.Timeout
-  #entries: FeedEntry[] = []
+  #entries: RevocationEvent[] = []
   #position = logStart
   /** The position of the same entry in the store. */
   #storePosition = logStart
@@ -87,7 +79,7 @@ export class RevocationFeed {
    * Returns the entries after a position, oldest first. An unknown position returns all entries: its
    * entry expired, or the store lost it, and receiving an entry twice is harmless.
    */
-  entriesAfter(position: string = logStart): readonly FeedEntry[] {
+  entriesAfter(position: string = logStart): readonly RevocationEvent[] {
     const at = this.#entries.findIndex((entry) => entry.position === position)
     // The last entry may expire before earlier entries, and a follower of it has received them.
     if (at === -1 && position === this.#position) return []
@@ -164,7 +156,10 @@ export class RevocationFeed {
   }
 }
 
-/** Returns the same position on every replica that reads the same log. */
+/**
+ * Returns the same position on every replica that reads the same log. It contains a hash of the content,
+ * because after a loss or a restore the log repeats positions with other content.
+ */
 function feedPosition({ position, kind, id, atMs }: Revocation): string {
   const hash = digestText(JSON.stringify([kind, id, atMs])).slice(0, 8)
   return `${position}.${hash}`

@@ -3,13 +3,14 @@ import { GatepassError, isGatepassError } from '../core/errors.ts'
 import type { JsonValue } from '../core/json.ts'
 import type { Audit } from '../issuer/audit.ts'
 import { type Client, isConfidential } from '../issuer/clients.ts'
-import type { FeedEntry, RevocationFeed } from '../issuer/revocation-feed.ts'
+import type { RevocationFeed } from '../issuer/revocation-feed.ts'
 import type { Sessions } from '../issuer/sessions.ts'
 import { acrOf } from '../issuer/token-minter.ts'
 import { isActive } from '../issuer/users.ts'
 import type { AccountStore, Session } from '../stores/ports.ts'
 import { type AccessTokenClaims, defaultMaxTokenBytes } from '../tokens/access-token.ts'
 import type { RefreshTokenCodec } from '../tokens/refresh-token.ts'
+import type { RevocationEvent } from '../tokens/revocation-tokens.ts'
 import { isEncrypted } from '../verifier/decryption.ts'
 import { unpresented } from '../verifier/requirements.ts'
 import { RevocationList } from '../verifier/revocations/revocation-list.ts'
@@ -186,7 +187,7 @@ export class IssuedTokens {
     }
   }
 
-  #note(entries: readonly FeedEntry[]): void {
+  #note(entries: readonly RevocationEvent[]): void {
     const { revocations, clock } = this.#options
     this.#revoked.prune(nowSeconds(clock), Math.ceil(revocations.keptMs / 1000))
     for (const { kind, id, atMs } of entries) {

@@ -5,8 +5,11 @@ import { nowSeconds } from '../../core/clock.ts'
 import { GatepassError } from '../../core/errors.ts'
 import { NetworkLimits } from '../../core/networks.ts'
 import type { Issuer } from '../../issuer/issuer.ts'
-import type { FeedEntry } from '../../issuer/revocation-feed.ts'
-import { signRevocationEvent, signRevocationSnapshot } from '../../tokens/revocation-tokens.ts'
+import {
+  type RevocationEvent,
+  signRevocationEvent,
+  signRevocationSnapshot,
+} from '../../tokens/revocation-tokens.ts'
 import type { SigningKey } from '../../tokens/signing.ts'
 import { clientAddressOf } from '../app.ts'
 import { entityTag, matchesETag } from '../conditional-requests.ts'
@@ -145,7 +148,7 @@ class RevocationStreams {
    * used.
    */
   readonly #texts = new WeakMap<
-    FeedEntry,
+    RevocationEvent,
     { readonly kid: string; readonly text: Promise<string> }
   >()
   readonly #heartbeat: NodeJS.Timeout
@@ -191,7 +194,7 @@ class RevocationStreams {
     })
   }
 
-  async #send(entries: readonly FeedEntry[]): Promise<void> {
+  async #send(entries: readonly RevocationEvent[]): Promise<void> {
     const text = await this.#joined(entries)
     let written = 0
     for (const slot of this.#slots) {
@@ -213,12 +216,12 @@ class RevocationStreams {
     for (const stream of streams) write(stream, ':\n\n')
   }
 
-  async #joined(entries: readonly FeedEntry[]): Promise<string> {
+  async #joined(entries: readonly RevocationEvent[]): Promise<string> {
     const texts = await Promise.all(entries.map((entry) => this.#textOf(entry)))
     return texts.join('')
   }
 
-  #textOf(entry: FeedEntry): Promise<string> {
+  #textOf(entry: RevocationEvent): Promise<string> {
     const { policy, clock, signingKey } = this.#issuer
     const key = signingKey()
     const known = this.#texts.get(entry)
