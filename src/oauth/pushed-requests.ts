@@ -1,10 +1,13 @@
 import type { Clock } from '../core/clock.ts'
 import { GatepassError } from '../core/errors.ts'
+import { NetworkLimits } from '../core/networks.ts'
 import { digestText, randomId } from '../core/secrets.ts'
 import type { SessionStore } from '../stores/ports.ts'
 
 /** How long a pushed request waits for its browser. */
-export const pushedLifetimeSeconds = 90
+const pushedLifetimeSeconds = 90
+/** Most requests of public clients that one replica keeps. */
+const maxPublic = { all: 10_000, narrow: 1_000, wide: 5_000 }
 const prefix = 'urn:ietf:params:oauth:request_uri:gpp_'
 const requestUriPattern = /^urn:ietf:params:oauth:request_uri:(gpp_[\w-]{44})$/
 
@@ -64,4 +67,26 @@ export class PushedRequests {
 /** The store has only a digest, so a reader of the store has no `request_uri`. */
 function idOf(requestUri: string): string {
   return `par.${digestText(requestUri)}`
+}
+
+/** Limits the pushed requests of public clients, as anybody can push them. */
+export class PublicPushLimits {
+  readonly #limits = new NetworkLimits(maxPublic)
+  /** Oldest first. */
+  readonly #kept: { readonly pushedAtMs: number; readonly release: () => void }[] = []
+
+  /** @throws `overloaded` if too many requests are kept for the network of this address */
+  admit(address: string, nowMs: number): void {
+    // A time in the future is from before the clock was set back.
+    const hasExpired = (atMs: number) =>
+      nowMs < atMs || nowMs >= atMs + pushedLifetimeSeconds * 1000
+    while (this.#kept[0] !== undefined && hasExpired(this.#kept[0].pushedAtMs)) {
+      this.#kept.shift()?.release()
+    }
+    const release = this.#limits.admit(address)
+    if (release === null) {
+      throw new GatepassError('overloaded', { retryAfterSeconds: pushedLifetimeSeconds })
+    }
+    this.#kept.push({ pushedAtMs: nowMs, release })
+  }
 }

@@ -1,13 +1,12 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import type { ZodTypeProvider } from 'fastify-type-provider-zod'
 import { GatepassError } from '../../core/errors.ts'
-import { NetworkLimits } from '../../core/networks.ts'
 import { attributeClaims, type Client, isConfidential, openidScope } from '../../issuer/clients.ts'
 import { isActive } from '../../issuer/users.ts'
 import { readClientCredentials } from '../../oauth/client-authentication.ts'
 import { type Form, malformed, parseForm, requireParameter } from '../../oauth/form.ts'
 import { toOAuthError } from '../../oauth/oauth-error.ts'
-import { pushedLifetimeSeconds } from '../../oauth/pushed-requests.ts'
+import { PublicPushLimits } from '../../oauth/pushed-requests.ts'
 import { gatepassAuth } from '../../verifier/fastify.ts'
 import { clientAddressOf, collectRoutes, compileValidator, refuseOtherMethods } from '../app.ts'
 import { noteError, throwRefusal } from '../error-handler.ts'
@@ -36,9 +35,6 @@ export const introspectionUrl = '/oauth/introspect'
 export const userInfoUrl = '/oauth/userinfo'
 
 const formType = 'application/x-www-form-urlencoded'
-
-/** Most pushed requests of public clients that one replica keeps. */
-const maxPushed = { all: 10_000, narrow: 1_000, wide: 5_000 }
 
 /** `/oauth/par`, `/oauth/token`, `/oauth/revoke`, `/oauth/introspect`: what standard clients call. */
 export function oauthRoutes(instance: FastifyInstance, context: IssuerContext): void {
@@ -195,28 +191,6 @@ export async function userInfoRoutes(
         return { ...Object.fromEntries(known), sub: account.sub }
       },
     })
-  }
-}
-
-/** Limits the pushed requests of public clients, as anybody can push them. */
-class PublicPushLimits {
-  readonly #limits = new NetworkLimits(maxPushed)
-  /** Oldest first. */
-  readonly #kept: { readonly pushedAtMs: number; readonly release: () => void }[] = []
-
-  /** @throws `overloaded` if too many requests are kept for the network of this address */
-  admit(address: string, nowMs: number): void {
-    // A time in the future is from before the clock was set back.
-    const hasExpired = (atMs: number) =>
-      nowMs < atMs || nowMs >= atMs + pushedLifetimeSeconds * 1000
-    while (this.#kept[0] !== undefined && hasExpired(this.#kept[0].pushedAtMs)) {
-      this.#kept.shift()?.release()
-    }
-    const release = this.#limits.admit(address)
-    if (release === null) {
-      throw new GatepassError('overloaded', { retryAfterSeconds: pushedLifetimeSeconds })
-    }
-    this.#kept.push({ pushedAtMs: nowMs, release })
   }
 }
 
