@@ -1,7 +1,7 @@
 import { chmod, type FileHandle, link, open, readdir, rename, rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { GatepassError } from '../core/errors.ts'
-import { createFolder } from '../core/folder.ts'
+import { createFolder } from '../core/files.ts'
 import { randomId } from '../core/secrets.ts'
 import { keyNamePattern } from './key-record.ts'
 import type { KeyStore, StoredKey } from './key-store.ts'

@@ -1,5 +1,5 @@
 import { constants, type Stats, statSync } from 'node:fs'
-import { open, rename, rm, writeFile } from 'node:fs/promises'
+import { open, rm } from 'node:fs/promises'
 import { userInfo } from 'node:os'
 import { isAbsolute, join } from 'node:path'
 import * as z from 'zod'
@@ -10,7 +10,7 @@ import {
   isGatepassError,
   refreshTokenEndedCodes,
 } from '../../core/errors.ts'
-import { createFolder } from '../../core/folder.ts'
+import { createFolder, replaceFile } from '../../core/files.ts'
 import { randomId } from '../../core/secrets.ts'
 import { withFileLock } from '../../stores/sqlite/database.ts'
 import type { CliContext } from '../context.ts'
@@ -200,17 +200,8 @@ export class SessionFile {
     }
   }
 
-  /** Replaces the file atomically. The content is on the disk when the promise resolves. */
   async write(state: StoredSession): Promise<void> {
-    const temporary = `${this.path}.${randomId()}.tmp`
-    try {
-      const text = `${JSON.stringify(state, null, 2)}\n`
-      await writeFile(temporary, text, { flag: 'wx', mode: 0o600, flush: true })
-      await rename(temporary, this.path)
-    } catch (error) {
-      await rm(temporary, { force: true }).catch(() => {})
-      throw error
-    }
+    await replaceFile(this.path, `${JSON.stringify(state, null, 2)}\n`, 0o600)
   }
 
   async remove(): Promise<void> {

@@ -7,7 +7,7 @@ import {
   type StatementSync,
 } from 'node:sqlite'
 import { GatepassError, isGatepassError } from '../../core/errors.ts'
-import { createFolder } from '../../core/folder.ts'
+import { createFolder } from '../../core/files.ts'
 import {
   type AppliedMigration,
   migrationFailed,

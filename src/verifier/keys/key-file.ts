@@ -1,6 +1,6 @@
 import { constants } from 'node:fs'
-import { type FileHandle, open, rename, rm, utimes, writeFile } from 'node:fs/promises'
-import { randomId } from '../../core/secrets.ts'
+import { type FileHandle, open } from 'node:fs/promises'
+import { replaceFile } from '../../core/files.ts'
 import { SingleFlight } from '../../core/single-flight.ts'
 import {
   isJsonObject,
@@ -79,7 +79,8 @@ export class KeyFile {
     while (this.#pending !== null) {
       const pending = this.#pending
       this.#pending = null
-      await replaceFile(this.#path, jwksText(this.#jwksUri, pending.set), pending.loadedAtMs)
+      const text = jwksText(this.#jwksUri, pending.set)
+      await replaceFile(this.#path, text, 0o644, pending.loadedAtMs)
       this.#written = pending
       this.#readError = null
     }
@@ -118,19 +119,6 @@ async function readCapped(file: FileHandle): Promise<Buffer> {
 function jwksText(jwksUri: string, set: KeySet): string {
   const keys = set.keys.map(({ jwk }) => ({ ...jwk, use: 'sig' }))
   return `${JSON.stringify({ [addressMember]: jwksUri, keys }, null, 2)}\n`
-}
-
-/** Replaces the file atomically, so that no reader sees half a file. */
-async function replaceFile(path: string, text: string, writtenAtMs: number): Promise<void> {
-  const temporary = `${path}.${randomId()}.tmp`
-  try {
-    await writeFile(temporary, text, { flag: 'wx', mode: 0o644, flush: true })
-    await utimes(temporary, writtenAtMs / 1000, writtenAtMs / 1000)
-    await rename(temporary, path)
-  } catch (error) {
-    await rm(temporary, { force: true }).catch(() => {})
-    throw error
-  }
 }
 
 /** The code of a file system error, because its message quotes the path; else the message. */

@@ -1,7 +1,7 @@
 import { statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
-import { createFolder } from '../../src/core/folder.ts'
+import { createFolder } from '../../src/core/files.ts'
 import { createTestFolder } from '../support/test-folder.ts'
 
 t.test('creates a folder and its parents for their owner alone', async (t) => {

@@ -1,0 +1,48 @@
+import { mkdirSync, statSync } from 'node:fs'
+import { rename, rm, utimes, writeFile } from 'node:fs/promises'
+import { dirname } from 'node:path'
+import { randomId } from './secrets.ts'
+
+/**
+ * Creates a folder with mode 700, and its parents. Node's recursive `mkdir` never returns if the system
+ * answers ENOENT below an existing folder, as in `/proc`.
+ */
+export function createFolder(path: string): void {
+  if (isFolder(path)) return
+  const parent = dirname(path)
+  if (parent !== path) createFolder(parent)
+  try {
+    mkdirSync(path, { mode: 0o700 })
+  } catch (error) {
+    // Another process may have created it meanwhile.
+    if (!isFolder(path)) throw error
+  }
+}
+
+function isFolder(path: string): boolean {
+  return statSync(path, { throwIfNoEntry: false })?.isDirectory() ?? false
+}
+
+/**
+ * Replaces a file atomically, so that no reader sees half a file. The text is on the disk when the promise
+ * resolves.
+ *
+ * @param modifiedAtMs the file's modification time. Default: now
+ */
+export async function replaceFile(
+  path: string,
+  text: string,
+  mode: number,
+  modifiedAtMs?: number,
+): Promise<void> {
+  const temporary = `${path}.${randomId()}.tmp`
+  try {
+    await writeFile(temporary, text, { flag: 'wx', mode, flush: true })
+    if (modifiedAtMs !== undefined)
+      await utimes(temporary, modifiedAtMs / 1000, modifiedAtMs / 1000)
+    await rename(temporary, path)
+  } catch (error) {
+    await rm(temporary, { force: true }).catch(() => {})
+    throw error
+  }
+}
