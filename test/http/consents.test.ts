@@ -109,7 +109,7 @@ t.test('DELETE /consents/{client_id} ends the sessions, and the client asks agai
     { client_id: 'prints', count: 2 },
   )
   const page = await visitor.authorize({ client_id: 'prints', redirect_uri, scope: 'profile' })
-  t.match(page.html, /Allow Photo Prints to use your account/)
+  t.match(page.html, 'Allow <bdi>Photo Prints</bdi> to use your account?')
   await visitor.submit(page, { decision: 'allow' })
   t.match(await list(), [{ client_id: 'prints', scope: 'openid profile' }, { client_id: 'maps' }])
 })

@@ -306,10 +306,10 @@ t.test(
     await issuer.users.add({ loginName: 'bob', password })
     const visitor = new Visitor(issuer)
     const page = await visitor.authorize({ ...prints, scope: 'profile' })
-    t.match(page.html, 'to continue to Photo Prints')
+    t.match(page.html, 'to continue to <bdi>Photo Prints</bdi>')
     const question = await visitor.signIn(page)
     t.equal(question.status, 200)
-    t.match(question.html, 'Allow Photo Prints to use your account?')
+    t.match(question.html, 'Allow <bdi>Photo Prints</bdi> to use your account?')
     t.match(question.html, /see your profile <span class="soft">\(name\)</)
     t.match((await visitor.authorize({ ...prints, scope: 'profile', prompt: 'none' })).answer, {
       error: 'consent_required',
@@ -332,16 +332,16 @@ t.test(
     t.match(sent.html, /<li>know that it is you<.*\n.*<li><code>data:read</, 'also without openid')
     const again = await visitor.authorize({ ...prints, scope: 'data:read', prompt: 'login' })
     const fresh = await visitor.signIn(again)
-    t.match(fresh.html, 'Allow Photo Prints', 'the password was just asked for')
+    t.match(fresh.html, 'Allow <bdi>Photo Prints</bdi>', 'the password was just asked for')
     t.match((await visitor.submit(fresh, { decision: 'allow' })).answer, { code: /^gpc_/ })
     // Another user in the same browser.
     const switched = await visitor.submit(question, { decision: 'switch_user' })
     const asBob = await visitor.signIn(switched, { username: 'bob' })
-    t.match(asBob.html, 'You are signed in as bob.')
+    t.match(asBob.html, 'You are signed in as <bdi>bob</bdi>.')
     // The question was put to ada.
     const late = await visitor.submit(question, { decision: 'allow' })
     t.equal(late.answer, null)
-    t.match(late.html, 'You are signed in as bob.')
+    t.match(late.html, 'You are signed in as <bdi>bob</bdi>.')
     // The form of the sign-in is no consent.
     t.equal(
       (await visitor.post('/oauth/consent', { ...page.form?.fields, decision: 'allow' })).answer,

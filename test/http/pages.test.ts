@@ -43,6 +43,18 @@ t.test('nothing that a stranger sends becomes markup', async (t) => {
   }
 })
 
+t.test('the direction of a name does not affect the text around it', async (t) => {
+  const name = 'חנות \u202E12'
+  const state = { client: name, username: name, interaction: 'x' }
+  t.match(
+    signInPage(frame, { ...state, failure: null, isWrong: false }),
+    `to continue to <bdi>${name}</bdi><`,
+  )
+  const consent = consentPage(frame, { ...state, redirectTarget: 'a.example', scopes: [] })
+  t.match(consent, `<h1>Allow <bdi>${name}</bdi> to use your account?</h1>`)
+  t.match(consent, `You are signed in as <bdi>${name}</bdi>. You will be sent to a.example.`)
+})
+
 t.test('the fields of a sign-in that failed are described by the failure', async (t) => {
   const form = { client: 'Shop', username: 'ada', interaction: 'x' }
   const page = (failure: string | null, isWrong: boolean) =>

@@ -23,6 +23,12 @@ function toText(value: Value): string {
   return String(value).replaceAll(/[&<>"'`]/g, (character) => `&#${character.charCodeAt(0)};`)
 }
 
+/** Makes HTML of a text with a name. The direction of the name does not affect the text around it. */
+function withName(text: (name: string) => string, name: string): Html {
+  const [before = '', after = ''] = text('\0').split('\0')
+  return html`${before}<bdi>${name}</bdi>${after}`
+}
+
 /** Paths of the pages, below the path of the issuer. */
 export interface PagePaths {
   readonly style: string
@@ -89,7 +95,7 @@ export function signInPage(frame: PageFrame, form: SignInForm): string {
   const [onName, onPassword] = username === '' ? [autofocus, ''] : ['', autofocus]
   const content = html`
       <h1>${signIn.title}</h1>
-      <p class="soft">${signIn.to(client)}</p>
+      <p class="soft">${withName(signIn.to, client)}</p>
       ${failure !== null && html`<p id="failure" class="failure" role="alert">${failure}</p>`}
       <form method="post" action="${frame.paths.signIn}">
         <input type="hidden" name="interaction" value="${form.interaction}">
@@ -118,7 +124,6 @@ export interface ConsentForm extends FormState {
 
 export function consentPage(frame: PageFrame, form: ConsentForm): string {
   const { consent } = frame.texts
-  const title = consent.title(form.client)
   const scopes = form.scopes.map(({ name, attributes }) => {
     const known = Object.hasOwn(consent.scopes, name) ? consent.scopes[name] : undefined
     const words = known === undefined ? html`<code>${name}</code>` : html`${known}`
@@ -128,8 +133,8 @@ export function consentPage(frame: PageFrame, form: ConsentForm): string {
         <li>${words}${claims}</li>`
   })
   const content = html`
-      <h1>${title}</h1>
-      <p class="soft">${consent.signedInAs(form.username)} ${consent.sentTo(form.redirectTarget)}</p>
+      <h1>${withName(consent.title, form.client)}</h1>
+      <p class="soft">${withName(consent.signedInAs, form.username)} ${consent.sentTo(form.redirectTarget)}</p>
       <p>${consent.intro}</p>
       <ul>${scopes}
       </ul>
@@ -139,7 +144,7 @@ export function consentPage(frame: PageFrame, form: ConsentForm): string {
         <button name="decision" value="deny" class="secondary">${consent.deny}</button>
         <button name="decision" value="switch_user" class="link">${consent.switchUser}</button>
       </form>`
-  return page(frame, title, content)
+  return page(frame, consent.title(form.client), content)
 }
 
 /** Asks whether to sign out (OpenID Connect RP-Initiated Logout §2). */
