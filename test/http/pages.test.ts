@@ -55,6 +55,13 @@ t.test('the direction of a name does not affect the text around it', async (t) =
   t.match(consent, `You are signed in as <bdi>${name}</bdi>. You will be sent to a.example.`)
 })
 
+t.test('texts have the size that the user has set in the browser', async (t) => {
+  for (const file of ['http/pages/style', 'playground/page/base', 'playground/page/cards']) {
+    const css = readFileSync(join(projectFolder, `src/${file}.css`), 'utf8')
+    t.notMatch(css, /\sfont(-size)?:[^;]*?\dpx/, file)
+  }
+})
+
 t.test('the fields of a sign-in that failed are described by the failure', async (t) => {
   const form = { client: 'Shop', username: 'ada', interaction: 'x' }
   const page = (failure: string | null, isWrong: boolean) =>
