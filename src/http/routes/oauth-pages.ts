@@ -299,7 +299,8 @@ function authorizationRoutes(app: FastifyInstance, context: IssuerContext, pages
     const { form, interaction } = read
     const pending = authorization.resume(interaction)
     if (form.get('decision') === 'cancel') return deny(reply, pending)
-    const username = form.get('username') ?? ''
+    // The keyboard of a phone appends a space to a word that it suggests.
+    const username = form.get('username')?.trim() ?? ''
     try {
       const { signIn, token, expiresInSeconds, deviceToken } = await signIns.signIn(
         {
