@@ -10,9 +10,12 @@ export function startSignIn({ auth, feed, password: prompt }: Page): void {
   password.value = prompt.known ?? ''
   byId('from-terminal').hidden = prompt.known === null
   byId('where-password').hidden = prompt.known !== null
-  feed.onState(({ username: name }) => {
-    if (username.value === '') username.value = name
-  })
+  // Once: a user may clear the field to enter another name.
+  feed
+    .until(() => true)
+    .then(({ username: name }) => {
+      if (username.value === '') username.value = name
+    })
   form.addEventListener('submit', (event) => {
     event.preventDefault()
     busyWhile(submit, async () => {

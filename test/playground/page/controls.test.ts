@@ -19,6 +19,10 @@ t.test('sign-in by keyboard: a wrong password, the right one, sign-out', async (
   await page.goto(playground.url)
   const username = page.locator('#username')
   await until('the name is filled in', async () => (await username.inputValue()) === 'demo')
+  await username.fill('')
+  await (await page.waitForResponse('**/playground/state?*')).finished()
+  t.equal(await username.inputValue(), '', 'a cleared name stays empty')
+  await username.fill('demo')
   // The form is shown once it is known that nobody is signed in, which may be later.
   t.match(await textOf(page, '#where-password'), /Your terminal shows the password/)
   await page.locator('#password').focus()
