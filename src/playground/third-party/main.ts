@@ -1,6 +1,6 @@
 import { AuthClientError, createAuthClient } from '../../browser/redirect.ts'
 import type { ThirdPartySettings } from '../api.ts'
-import { busyWhile, byId, el, messageOf, setText, short } from '../page/dom.ts'
+import { busyWhile, byId, el, messageOf, notify, setText, short } from '../page/dom.ts'
 
 const settings = (await (await fetch('settings.json')).json()) as ThirdPartySettings
 const { issuer, api } = settings
@@ -14,7 +14,10 @@ const auth = createAuthClient({
 })
 
 byId<HTMLAnchorElement>('playground').href = `${issuer}/`
-onClick('sign-in', () => auth.login())
+// The button stays usable: `login` waits on if the user stops the browser on the way to the issuer.
+byId('sign-in').addEventListener('click', () =>
+  auth.login().catch((error) => notify(messageOf(error), 'bad')),
+)
 onClick('sign-in-popup', () => auth.login({ popup: true }).catch(showRefusal))
 onClick('sign-out', () => auth.logout())
 onClick('call-allowed', () => callApi('/whoami'))

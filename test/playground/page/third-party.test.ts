@@ -39,6 +39,11 @@ async function letIn(page: Page): Promise<void> {
 t.test('sign in with consent, call an API, sign out; then no question is asked', async (t) => {
   const user = await playground.user(t, { locale: 'en-GB' })
   const page = await openApplication(user)
+  // The user stops the browser on the way to the issuer.
+  await page.route('**/oauth/authorize?*', (route) => route.abort('aborted'), { times: 1 })
+  const stopped = page.waitForEvent('requestfailed')
+  await page.locator('#sign-in').press('Enter')
+  await stopped
   await page.locator('#sign-in').press('Enter')
   await page.waitForURL(`${playground.url}/oauth/authorize?**`)
   await signIn(page)
