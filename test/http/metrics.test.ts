@@ -2,8 +2,13 @@ import { pino } from 'pino'
 import { AggregatorRegistry, Histogram, Registry } from 'prom-client'
 import t, { type Test } from 'tap'
 import { createApp } from '../../src/http/app.ts'
-import { Metrics, RequestHistogram } from '../../src/http/metrics.ts'
+import { Metrics, observeVerifier, RequestHistogram } from '../../src/http/metrics.ts'
+import { buildVerifierApp } from '../../src/http/verifier-app.ts'
+import type { VerifierStatus } from '../../src/verifier/status.ts'
+import { createVerifier } from '../../src/verifier/verifier.ts'
+import { FakeClock } from '../support/clock.ts'
 import fc from '../support/properties.ts'
+import { audience, claimsWith, issuer, makeKey, mint, now_s } from '../support/tokens.ts'
 
 function startMeasured(t: Test) {
   const metrics = new Metrics()
@@ -76,4 +81,109 @@ t.test('the histogram of requests has the text of one of prom-client', async (t)
       t.equal(await ours.metrics(), await library.metrics())
     }),
   )
+})
+
+const key = makeKey('ES256')
+const stranger = makeKey('ES256', 'stranger')
+
+/** A verifier service with one key. */
+function startVerifier(t: Test) {
+  const verifier = createVerifier({
+    issuer,
+    audience,
+    jwks: { keys: [key.publicJwk] },
+    clock: new FakeClock(now_s * 1000),
+  })
+  const metrics = new Metrics()
+  observeVerifier(metrics.registry, () => verifier.status())
+  const app = buildVerifierApp({
+    service: { logger: pino({ level: 'silent' }), metrics, version: '0' },
+    verifier,
+  })
+  t.teardown(() => app.close())
+  const call = (token: string, url = '/verify', method: 'GET' | 'PUT' = 'GET') =>
+    app.inject({ url, method, headers: { authorization: `Bearer ${token}` } })
+  return { call, metrics }
+}
+
+/** Returns the value of each series of Gatepass. */
+async function seriesOf({ registry }: Metrics): Promise<Map<string, number>> {
+  const lines = (await registry.metrics())
+    .split('\n')
+    .filter((line) => line.startsWith('gatepass_'))
+  return new Map(
+    lines.map((line) => {
+      const end = line.lastIndexOf(' ')
+      return [line.slice(0, end), Number(line.slice(end + 1))]
+    }),
+  )
+}
+
+t.test('outcomes and the cache are counted, and scrapes do not change them', async (t) => {
+  const { call, metrics } = startVerifier(t)
+  const token = mint(key)
+  for (let use = 0; use < 3; use += 1) t.equal((await call(token)).statusCode, 200)
+  await call('x')
+  await seriesOf(metrics)
+  const series = await seriesOf(metrics)
+  t.equal(series.get('gatepass_verifications_total{outcome="accepted"}'), 3)
+  t.equal(series.get('gatepass_verifications_total{outcome="token_malformed"}'), 1)
+  t.equal(series.get('gatepass_verifications_total{outcome="token_revoked"}'), 0)
+  t.equal(series.get('gatepass_token_cache_hits_total'), 2)
+  t.equal(series.get('gatepass_token_cache_misses_total'), 2)
+  t.equal(series.get('gatepass_token_cache_evictions_total'), 0)
+  t.equal(series.get('gatepass_token_cache_tokens'), 1)
+  t.ok((series.get('gatepass_token_cache_bytes') ?? 0) > 500)
+  t.equal(series.get('gatepass_keys'), 1)
+  t.equal(series.get('gatepass_keys_source{source="fixed"}'), 1)
+  t.equal(series.get('gatepass_keys_refresh_failed'), 0)
+  t.equal(series.get('gatepass_keys_file_failed'), 0)
+  t.notOk(series.has('gatepass_keys_age_seconds'), 'fixed keys have no age')
+})
+
+t.test('unknown kids, issuers, claims and paths add no series', async (t) => {
+  const { call, metrics } = startVerifier(t)
+  const flood = async (from: number, to: number) => {
+    for (let n = from; n < to; n += 1) {
+      await call(mint({ ...stranger, kid: `kid-${n}` }))
+      await call(mint(key, { payload: claimsWith({ iss: `https://${n}.test` }) }))
+      await call(mint(key, { payload: claimsWith({ client_id: `${n}`, scope: `s${n}` }) }))
+      await call(`${n}.${n}.${n}`)
+      await call('', `/no/${n}`)
+      await call(mint(key), `/verify?scope=s${n}`)
+      await call(mint(key), `/verify/${n}`, 'PUT')
+    }
+  }
+  await flood(0, 2)
+  const before = await seriesOf(metrics)
+  await flood(2, 100)
+  const after = await seriesOf(metrics)
+  t.same([...after.keys()], [...before.keys()])
+  const count = (name: string) => after.get(`gatepass_verifications_total{outcome="${name}"}`)
+  t.equal(count('token_key_unknown'), 100)
+  t.equal(count('token_claims'), 100)
+  t.equal(count('scope_insufficient'), 100)
+})
+
+t.test('metrics show old keys, a failed refresh, a full disk and missing keys', async (t) => {
+  const metrics = new Metrics()
+  const status = createVerifier({ issuer, audience, jwks: { keys: [key.publicJwk] } }).status()
+  let keys: VerifierStatus['keys'] = status.keys
+  observeVerifier(metrics.registry, () => ({ ...status, keys, cache: null }))
+  keys = { ...keys, source: 'network', ageSeconds: 4000, lastError: 'the answer has status 502' }
+  keys = { ...keys, fileError: 'it cannot be written: ENOSPC' }
+  const aged = await seriesOf(metrics)
+  t.equal(aged.get('gatepass_keys_age_seconds'), 4000)
+  t.equal(aged.get('gatepass_keys_refresh_failed'), 1)
+  t.equal(aged.get('gatepass_keys_file_failed'), 1)
+  t.equal(aged.get('gatepass_keys_source{source="network"}'), 1)
+  t.equal(aged.get('gatepass_token_cache_tokens'), 0)
+  t.notMatch([...aged.keys()].join('\n'), '502')
+
+  keys = { ...keys, count: 0, source: null, ageSeconds: null }
+  const gone = await seriesOf(metrics)
+  t.equal(gone.get('gatepass_keys'), 0)
+  t.equal(gone.get('gatepass_keys_source{source="none"}'), 1)
+  t.equal(gone.get('gatepass_keys_source{source="network"}'), 0)
+  t.notOk(gone.has('gatepass_keys_age_seconds'))
 })
