@@ -30,8 +30,8 @@ t.test('--help lists the commands, and --version prints the version', async (t) 
   ]) {
     t.match(help.stdout, word)
   }
-  t.match((await run(t, ['users', 'import', '--help'], { cwd })).stdout, /"login_name"/)
-  const version = await run(t, ['--version'], { cwd })
+  t.match((await runCommand(['users', 'import', '--help'], { cwd })).stdout, /"login_name"/)
+  const version = await runCommand(['--version'], { cwd })
   t.equal(version.stdout, `${packageVersion()}\n`)
 })
 
@@ -40,8 +40,8 @@ t.test('wrong usage exits with 2, and suggests', async (t) => {
   const misspelt = await run(t, ['isuer'], { cwd })
   t.equal(misspelt.code, 2)
   t.match(misspelt.stderr, /Did you mean issuer\?/)
-  t.equal((await run(t, ['users', 'add'], { cwd })).code, 2)
-  t.equal((await run(t, ['config', '--role', 'cook'], { cwd })).code, 2)
+  t.equal((await runCommand(['users', 'add'], { cwd })).code, 2)
+  t.equal((await runCommand(['config', '--role', 'cook'], { cwd })).code, 2)
 })
 
 t.test('an invalid configuration lists all problems and exits with 2', async (t) => {
@@ -56,7 +56,7 @@ t.test('an invalid configuration lists all problems and exits with 2', async (t)
 t.test('outside dev, a missing secret prevents startup', async (t) => {
   for (const mode of ['production', 'development']) {
     const env = { GATEPASS_MODE: mode }
-    const { code, stderr } = await run(t, ['issuer'], { cwd: createTestFolder(t), env })
+    const { code, stderr } = await runCommand(['issuer'], { cwd: createTestFolder(t), env })
     t.equal(code, 2)
     t.match(stderr, /GATEPASS_SECRET is required and not set/)
   }
@@ -97,7 +97,7 @@ t.test('config shows value, unit and source, and hides secrets', async (t) => {
 t.test('commands that issue no tokens need no secret', async (t) => {
   const cwd = createTestFolder(t)
   for (const args of [['users', 'list'], ['keys', 'list'], ['migrate'], ['config']]) {
-    t.equal((await run(t, args, { cwd })).code, 0, args.join(' '))
+    t.equal((await runCommand(args, { cwd })).code, 0, args.join(' '))
   }
 })
 

@@ -29,12 +29,12 @@ t.test('pushed requests of public clients are limited per network', async (t) =>
     await Promise.all(Array.from({ length: 100 }, () => issuer.post('/oauth/par')(refused)))
   }
   const statuses: Record<number, number> = {}
-  for (let round = 0; round < 100; round += 1) {
+  for (let round = 0; round < 15; round += 1) {
     for (const status of await Promise.all(Array.from({ length: 100 }, () => push()))) {
       statuses[status] = (statuses[status] ?? 0) + 1
     }
   }
-  t.same(statuses, { 201: 1_000, 503: 9_000 })
+  t.same(statuses, { 201: 1_000, 503: 500 })
   const refused = await issuer.post('/oauth/par')(goodRequest)
   t.match(refused, { headers: { 'retry-after': '90' }, body: { error: 'temporarily_unavailable' } })
   t.equal(await push(backend, 'backend'), 201, 'a client with a secret')

@@ -442,12 +442,12 @@ t.test('a pushed request is used once, by one browser and one client', async (t)
   t.equal((await visitor.get(`/oauth/authorize?${query}`)).status, 400)
 })
 
-t.test('10,000 invented requests, forms and codes leave nothing behind', async (t) => {
+t.test('invented requests, forms and codes leave nothing behind', async (t) => {
   const issuer = await startOAuth(t, { logLevel: 'info' })
   const visitor = new Visitor(issuer)
   await visitor.authorize()
   const rows = () => issuer.sessions.removeExpired(Number.MAX_SAFE_INTEGER, 1)
-  for (let index = 0; index < 10_000; index += 1) {
+  for (let index = 0; index < 400; index += 1) {
     const invented = `${index}`.padStart(44, 'x')
     const kind = index % 4
     const { status } = await (kind === 0

@@ -164,7 +164,7 @@ t.test('failures of clients count apart from those of users', async (t) => {
   t.equal((await login()).statusCode, 200)
 })
 
-t.test('10,000 invented clients, codes and tokens get 4xx and leave nothing behind', async (t) => {
+t.test('2,000 invented clients, codes and tokens get 4xx and leave nothing behind', async (t) => {
   const { token, introspect, audit } = await startOAuth(t, { logLevel: 'info' })
   const code = { grant_type: 'authorization_code', code_verifier: 'v'.repeat(43) }
   const random = () => randomUUID().replaceAll('-', '')
@@ -175,7 +175,7 @@ t.test('10,000 invented clients, codes and tokens get 4xx and leave nothing behi
     () => introspect({ token: random() }, basic('billing', random())),
   ]
   const statuses = new Set<number>()
-  for (let round = 0; round < 250; round += 1) {
+  for (let round = 0; round < 50; round += 1) {
     const batch = Array.from({ length: 40 }, (_, at) => requests[at % requests.length]?.())
     for (const answer of await Promise.all(batch)) statuses.add(answer?.status ?? 0)
   }

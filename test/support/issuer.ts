@@ -34,6 +34,9 @@ export const audience = 'https://api.example.com'
 export const secret = Buffer.from('a test secret of at least 32 characters')
 export const password = 'correct horse battery staple'
 
+/** Its processes end with this one. */
+const cheapHasher = new PasswordHasher({ memoryKib: 8, passes: 1 })
+
 export const webClient: Client = {
   client_id: 'web',
   scopes: { profile: ['name', 'roles'], 'data:read': [], 'data:write': [] },
@@ -56,6 +59,7 @@ export interface TestIssuerOptions {
   readonly dpopNonces?: true | Buffer
   readonly cookieSuffix?: string
   readonly trustedProxies?: readonly string[]
+  /** Closed with the issuer. Default: cheap hashes, whose processes all issuers of a test file share. */
   readonly hasher?: PasswordHasher
   /** Default: `debug`, which logs each request. */
   readonly logLevel?: 'debug' | 'info'
@@ -93,7 +97,7 @@ export async function startIssuer(t: Test, options: TestIssuerOptions = {}) {
   const sessionsPath = join(folder, 'sessions.db')
   const sessions = options.sessions ?? new SqliteSessionStore(sessionsPath)
   const counters = new SqliteCounterStore(sessionsPath)
-  const hasher = options.hasher ?? new PasswordHasher({ memoryKib: 8, passes: 1 })
+  const hasher = options.hasher ?? cheapHasher
   const keys = await KeyManager.open({
     store: new FileKeyStore(join(folder, 'keys')),
     secrets: [String(secret)],
@@ -204,7 +208,8 @@ export async function startIssuer(t: Test, options: TestIssuerOptions = {}) {
     app.server.closeAllConnections()
     await closed
     await Promise.all([keys, revocations, clockMonitor, oauth].map((one) => one?.close()))
-    await Promise.all([accounts, sessions, counters, hasher].map((one) => one.close()))
+    const opened = [accounts, sessions, counters, options.hasher]
+    await Promise.all(opened.map((one) => one?.close()))
   })
   await app.ready()
   await users.add({

@@ -43,10 +43,11 @@ const knownAnswers: Record<string, [password: string, hash: string][]> = {
   ],
 }
 
+const hasher = new PasswordHasher()
+t.teardown(() => hasher.close())
+
 for (const [whose, answers] of Object.entries(knownAnswers)) {
   t.test(`known answers: ${whose}`, async (t) => {
-    const hasher = new PasswordHasher()
-    t.teardown(() => hasher.close())
     for (const [password, hash] of answers) {
       t.ok(await hasher.verify(password, hash), hash)
       t.notOk(await hasher.verify(`x${password}`, hash))
@@ -55,7 +56,6 @@ for (const [whose, answers] of Object.entries(knownAnswers)) {
 }
 
 t.test('scrypt may use the memory that its limits allow', async (t) => {
-  const hasher = new PasswordHasher()
   const most =
     '$scrypt$ln=18,r=8,p=1$MDEyMzQ1Njc4OWFiY2RlZg$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA'
   t.equal(await hasher.verify('password', most), false)
