@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs'
 import { type IncomingMessage, request, type ServerResponse } from 'node:http'
 import { createServer } from 'node:https'
 import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { Page } from 'playwright-core'
 import type { Test } from 'tap'
 import { bundle, bundles } from '../../scripts/browser-bundles.ts'
@@ -85,6 +86,15 @@ export async function frontEnd(t: Test, options: { readonly issuer: string }): P
     response.end(text ?? html)
   }
 }
+
+/** Settings of an issuer whose access tokens and grace periods last for a second, the shortest time. */
+export const shortLived = { GATEPASS_ACCESS_TTL_S: '1', GATEPASS_GRACE_S: '1' }
+
+/** Waits until an access token of an issuer with `shortLived` has expired. */
+export const untilTokenExpires = () => sleep(1_100)
+
+/** Waits until a grace period of an issuer with `shortLived` is over. */
+export const untilGraceEnds = () => sleep(1_200)
 
 /** Starts a real issuer in its own process, with the user `ada`. */
 export async function startIssuer(t: Test, env: Readonly<Record<string, string>>) {

@@ -1,4 +1,3 @@
-import { setTimeout as sleep } from 'node:timers/promises'
 import type { BrowserContext, Page } from 'playwright-core'
 import t, { type Test } from 'tap'
 import { makeCertificates } from '../support/certificates.ts'
@@ -10,24 +9,25 @@ import {
   frontEnd,
   passTo,
   password,
+  shortLived,
   startFront,
   startIssuer,
+  untilGraceEnds,
+  untilTokenExpires,
 } from './front.ts'
 
 /** Tabs of a real browser, and a real issuer some of whose responses get lost. */
 
 const app = 'https://app.example.com/'
 const issuerUrl = 'https://auth.example.com'
-const graceMs = 1_000
 
 const certificates = makeCertificates(t, 'DNS:*.example.com')
 const front = await startFront(t, certificates)
 const issuer = await startIssuer(t, {
   GATEPASS_ISSUER: issuerUrl,
   GATEPASS_ALLOWED_ORIGINS: new URL(app).origin,
-  GATEPASS_ACCESS_TTL_S: '1',
+  ...shortLived,
   GATEPASS_DPOP_NONCE: 'required',
-  GATEPASS_GRACE_S: String(graceMs / 1000),
 })
 let fateOf: (path: string) => Fate = () => 'fine'
 let refreshes = 0
@@ -101,7 +101,7 @@ t.test('five tabs stay signed in while a third of all refreshes loses its respon
 
 t.test('a tab that crashes releases its lock', async (t) => {
   const { user, first, last } = await withTabs(t, 2)
-  await sleep(1_100)
+  await untilTokenExpires()
   const isHeld = holdNextRefresh()
   call(first).catch(() => {})
   await isHeld
@@ -117,11 +117,11 @@ t.test('a tab that crashes releases its lock', async (t) => {
 
 t.test('the key of a crashed tab repeats its refresh after the grace period', async (t) => {
   const { user, first } = await withTabs(t, 1)
-  await sleep(1_100)
+  await untilTokenExpires()
   const isHeld = holdNextRefresh()
   call(first).catch(() => {})
   await isHeld
-  await sleep(graceMs + 200)
+  await untilGraceEnds()
   await crash(user, first)
   const next = await openTab(user, app)
   t.equal(await call(next), 200)
@@ -130,11 +130,11 @@ t.test('the key of a crashed tab repeats its refresh after the grace period', as
 
 t.test('a reload in the middle of a refresh', async (t) => {
   const { first } = await withTabs(t, 1)
-  await sleep(1_100)
+  await untilTokenExpires()
   const isHeld = holdNextRefresh()
   call(first).catch(() => {})
   await isHeld
-  await sleep(graceMs + 200)
+  await untilGraceEnds()
   await first.reload()
   t.equal(await call(first), 200)
   t.equal(await issuer.countOf('refresh.reused'), 0)
@@ -154,7 +154,7 @@ t.test('a frozen tab blocks no other tab and notices a sign-out when it wakes', 
   const { user, first, last } = await withTabs(t, 2)
   const devtools = await user.newCDPSession(first)
   await devtools.send('Page.setWebLifecycleState', { state: 'frozen' })
-  await sleep(1_500)
+  await untilTokenExpires()
   t.equal(await call(last), 200)
   await devtools.send('Page.setWebLifecycleState', { state: 'active' })
   t.equal(await call(first), 200)
@@ -175,7 +175,7 @@ async function leaveAndReturn(page: Page, meanwhile: () => Promise<unknown>): Pr
 t.test('the client continues after the back/forward cache', async (t) => {
   const { first } = await withTabs(t, 1)
   const before = refreshes
-  await leaveAndReturn(first, () => sleep(1_100))
+  await leaveAndReturn(first, untilTokenExpires)
   await until('it asks whether it is still signed in', () => refreshes > before)
   t.equal(await call(first), 200)
   t.equal(await first.evaluate('isKept'), true, 'it is the page that was left')
@@ -214,7 +214,7 @@ t.test('a tab uses the new key after the browser has deleted the first one', asy
   await signIn(last)
   await until('the other tab has the token', async () => (await status(first)) === 'signed-in')
   t.equal(await call(first), 200)
-  await sleep(1_100)
+  await untilTokenExpires()
   t.equal(await call(first), 200)
   t.equal(await call(last), 200)
 })
@@ -223,9 +223,9 @@ t.test('a kept connection that breaks off in a refresh with a bound token', asyn
   serveIssuer('keep-alive')
   t.teardown(() => serveIssuer('close'))
   const { first } = await withTabs(t, 1, `${app}?dpop`)
-  await sleep(1_100)
+  await untilTokenExpires()
   t.equal(await call(first), 200)
-  await sleep(1_100)
+  await untilTokenExpires()
   const before = refreshes
   fateOf = (path) => {
     if (path !== '/refresh') return 'fine'
@@ -240,7 +240,7 @@ t.test('a kept connection that breaks off in a refresh with a bound token', asyn
 t.test('offline and back', async (t) => {
   const { user, first } = await withTabs(t, 1)
   await user.setOffline(true)
-  await sleep(1_100)
+  await untilTokenExpires()
   const failed = first.evaluate('auth.getAccessToken().catch((error) => error.code)')
   t.equal(await failed, 'issuer_unreachable')
   t.equal(await status(first), 'signed-in')
@@ -259,7 +259,7 @@ for (const minutes of [-7, 7]) {
     const page = await openTab(user, `${app}?dpop`)
     await signIn(page)
     t.equal(await call(page), 200)
-    await sleep(1_100)
+    await untilTokenExpires()
     t.equal(await call(page), 200)
     await page.reload()
     t.equal(await call(page), 200, 'the key is still there')

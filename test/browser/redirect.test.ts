@@ -1,6 +1,5 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { setTimeout as sleep } from 'node:timers/promises'
 import type { BrowserContext, Page } from 'playwright-core'
 import t, { type Test } from 'tap'
 import { bundle, bundles } from '../../scripts/browser-bundles.ts'
@@ -9,11 +8,19 @@ import { startHttpServer } from '../support/http-server.ts'
 import { outsideFolder } from '../support/project.ts'
 import { until } from '../support/until.ts'
 import { deleteDatabase, launchChromium } from './chromium.ts'
-import { callForSeconds, type Fate, passTo, password, startIssuer } from './front.ts'
+import {
+  callForSeconds,
+  type Fate,
+  passTo,
+  password,
+  shortLived,
+  startIssuer,
+  untilGraceEnds,
+  untilTokenExpires,
+} from './front.ts'
 
 /** A front end in a real browser, and a real issuer on another site some of whose responses get lost. */
 
-const graceMs = 1_000
 let fateOf: (path: string, hasNonce: boolean) => Fate = () => 'fine'
 let refreshes = 0
 /** The Cross-Origin-Opener-Policy of the front end. */
@@ -72,9 +79,8 @@ const issuer = await startIssuer(t, {
   GATEPASS_ISSUER: issuerUrl,
   GATEPASS_PORT: `${issuerPort}`,
   GATEPASS_ALLOWED_ORIGINS: app,
-  GATEPASS_ACCESS_TTL_S: '1',
+  ...shortLived,
   GATEPASS_DPOP_NONCE: 'required',
-  GATEPASS_GRACE_S: String(graceMs / 1000),
   GATEPASS_CLIENTS: JSON.stringify([
     { client_id: 'first-party', scopes: {} },
     {
@@ -271,24 +277,24 @@ t.test('five tabs that refresh at once, without locks', async (t) => {
   while (tabs.length < 5) tabs.push(await openApp(user))
   for (let round = 0; round < 3; round += 1) {
     t.same(await Promise.all(tabs.map(call)), [200, 200, 200, 200, 200])
-    await sleep(graceMs + 200)
+    await untilGraceEnds()
   }
   t.equal(await issuer.countOf('refresh.reused'), 0)
 })
 
 t.test('a reload in the middle of a refresh, whose answer is lost', async (t) => {
   const { first } = await withTabs(t, 1)
-  await sleep(1_100)
+  await untilTokenExpires()
   const isHeld = onNextToken('held')
   call(first).catch(() => {})
   await isHeld
-  await sleep(graceMs + 200)
+  await untilGraceEnds()
   await first.reload()
   t.equal(await call(first), 200)
   t.equal(await issuer.countOf('refresh.reused'), 0)
 
   t.comment('the issuer does not let the client refresh any more: the user can sign in')
-  await sleep(1_100)
+  await untilTokenExpires()
   const headers = { 'access-control-allow-origin': '*' }
   const refusal = { status: 400, headers, json: { error: 'unauthorized_client' } }
   await first.route(`${issuerUrl}/oauth/token`, (route) => route.fulfill(refusal))
@@ -379,7 +385,7 @@ t.test('renewal by prompt=none, for a client without refresh tokens', async (t) 
   await arrive(page)
   t.equal(await call(page), 200)
   const before = refreshes
-  await sleep(1_100)
+  await untilTokenExpires()
   t.equal(await page.evaluate('auth.getAccessToken()'), null, 'the page has to renew it')
   t.equal(refreshes, before, 'there is nothing to refresh with')
   t.equal(await status(page), 'signed-out')
@@ -575,7 +581,7 @@ for (const minutes of [-7, 7]) {
     await arrive(page)
     t.same(await outcome(page), { returnTo: `${app}/` })
     t.equal(await call(page), 200)
-    await sleep(1_100)
+    await untilTokenExpires()
     await page.reload()
     t.equal(await call(page), 200)
   })

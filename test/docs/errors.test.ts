@@ -11,7 +11,7 @@ t.test('docs/errors.md explains every code, once, and no other', async (t) => {
   t.same(documented.map(([, code]) => code).sort(), Object.keys(errorCodes).sort())
 })
 
-t.test('it gives each code its status', async (t) => {
+t.test('the document lists the status of each code', async (t) => {
   const statuses = Object.entries(errorCodes).map(([code, { status }]) => [code, status])
   t.same(
     Object.fromEntries(documented.map(([, code, status]) => [code, Number(status)])),

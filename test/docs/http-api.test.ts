@@ -46,7 +46,7 @@ t.test('docs/http-api.md has a section for each route there is, and for no other
   for (const one of [ofIssuer, ofVerifier]) t.same(unknownParts(one.json()), [])
 })
 
-t.test('it names the routes of the admin port', async (t) => {
+t.test('the document names the routes of the admin port', async (t) => {
   const source = readProjectFile('src/http/admin-app.ts')
   const routes = [...source.matchAll(/app\.get\('(.+?)'/g)].map(([, url]) => `GET ${url}`)
   t.ok(routes.length > 0)

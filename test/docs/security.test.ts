@@ -27,7 +27,7 @@ t.test('an attack is held somewhere and tested, or said not to be', async (t) =>
   }
 })
 
-t.test('it tells each limit on failed logins, and how many there may be', async (t) => {
+t.test('the document lists each limit on failed logins with its number', async (t) => {
   const told = tableRows(document, 'Guessing passwords').flatMap(([first = '', , free = '']) => {
     const [name] = codeSpans(first)
     return name === undefined ? [] : [[name, Number.parseInt(free.replaceAll(',', ''), 10)]]

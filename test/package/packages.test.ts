@@ -81,7 +81,7 @@ t.test('@gatepass/verifier', async (t) => {
     t.same([...new Set(foreign)], ['@gatepass/verifier'])
   })
 
-  t.test('what is not exported cannot be imported', async (t) => {
+  t.test('a module that is not exported cannot be imported', async (t) => {
     const path = '@gatepass/verifier/dist/verifier/index.js'
     const program = `import('${path}').catch((error) => console.log(error.code))`
     const code = await consumer.node('--input-type=module', '--eval', program)

@@ -121,7 +121,7 @@ t.test('only the SQLite stores know SQLite', async (t) => {
   t.same(list(users.filter(({ from }) => !from.startsWith('src/stores/sqlite/'))), [])
 })
 
-t.test('what is imported is declared, and what is declared is imported', async (t) => {
+t.test('the declared dependencies are the imported ones', async (t) => {
   const packages = imports.map(({ to }) => packageOf(to)).filter((name) => name !== null)
   t.same([...new Set(packages)].sort(), Object.keys(readManifest().dependencies).sort())
 })

@@ -43,7 +43,7 @@ t.test('nothing is left for later', async (t) => {
   t.same(find(files, /\b(TODO|FIXME|XXX)\b/), [])
 })
 
-t.test('what is said is said to the log, or to the streams of the command line', async (t) => {
+t.test('the sources write to the log, or to the streams of the command line', async (t) => {
   t.same(find(sources, /\bconsole\./), [])
 })
 

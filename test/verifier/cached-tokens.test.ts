@@ -29,7 +29,7 @@ t.test('a repeated token comes from the cache, with the same frozen claims', asy
   t.match(verifier.status().cache, { tokens: 1, hits: 3, misses: 1 })
 })
 
-t.test('it can be switched off, or have another size', async (t) => {
+t.test('the cache can be switched off, or have another size', async (t) => {
   const verifier = createVerifier({ ...options, cache: false })
   t.not(verifier.verifySync(token), verifier.verifySync(token))
   t.equal(verifier.status().cache, null)
