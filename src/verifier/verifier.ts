@@ -63,16 +63,23 @@ type VerifyNow = (
   requirements?: TokenRequirements,
 ) => AccessTokenClaims | Promise<AccessTokenClaims>
 
-/** A property of the method `verify`, so that a wrapper with its own `verify` does not inherit it. */
+/** A property of the method `verify`. A spy of a test, or a Proxy, has the property of what it wraps. */
 const now = Symbol('gatepass.now')
+
+interface VerifyVariant {
+  /** The method that has the property. */
+  readonly of: Verifier['verify']
+  readonly verifyNow: VerifyNow
+}
 
 /**
  * Returns the method `verify` for adapters. It returns no promise if there is nothing to wait for: for
  * a cached token a promise costs more than the checks.
  */
 export function verifyNowOf(verifier: Verifier): VerifyNow {
-  const verify: Verifier['verify'] & { readonly [now]?: VerifyNow } = verifier.verify
-  return verify[now] ?? ((...given) => verifier.verify(...given))
+  const verify: Verifier['verify'] & { readonly [now]?: VerifyVariant } = verifier.verify
+  const variant = verify[now]
+  return variant?.of === verify ? variant.verifyNow : (...given) => verifier.verify(...given)
 }
 
 const noRequirements: TokenRequirements = {}
@@ -211,6 +218,9 @@ export function createVerifier(options: VerifierOptions | IssuersOptions): Verif
     }
   }
 
+  const verify = async (token: string, requirements?: TokenRequirements) =>
+    verifyUnlessPending(token, requirements)
+
   return {
     async ready() {
       await Promise.all(
@@ -220,11 +230,7 @@ export function createVerifier(options: VerifierOptions | IssuersOptions): Verif
         }),
       )
     },
-    verify: Object.assign(
-      async (token: string, requirements?: TokenRequirements) =>
-        verifyUnlessPending(token, requirements),
-      { [now]: verifyUnlessPending },
-    ),
+    verify: Object.assign(verify, { [now]: { of: verify, verifyNow: verifyUnlessPending } }),
     verifySync,
     status() {
       const { keys, revocations } = statusOf(issuers[0])

@@ -153,6 +153,9 @@ t.test('a verifier that wraps another one is asked', async (t) => {
     copy: { ...strict.inner, verify },
     heir: Object.assign(Object.create(strict.inner), { verify }),
     changed: Object.assign(createVerifier(options), { verify }),
+    // A mock of node:test is a Proxy. Other spies have the properties of the method.
+    mocked: { ...strict.inner, verify: new Proxy(strict.inner.verify, { apply: verify }) },
+    spied: { ...strict.inner, verify: Object.assign(() => verify(), strict.inner.verify) },
   }
   for (const [name, verifier] of Object.entries(wrappers)) {
     const app = Fastify()
