@@ -206,9 +206,13 @@ export class GatepassError extends Error {
 }
 
 /** Tells whether a value is a `GatepassError`, with one of the codes if any are given. */
-export function isGatepassError(error: unknown, ...codes: ErrorCode[]): error is GatepassError {
+export function isGatepassError<Code extends ErrorCode>(
+  error: unknown,
+  ...codes: Code[]
+): error is GatepassError & { readonly code: Code } {
   if (!(Object(error) as { [isGatepass]?: unknown })[isGatepass]) return false
-  return codes.length === 0 || codes.includes((error as GatepassError).code)
+  const { code } = error as GatepassError
+  return codes.length === 0 || codes.some((one) => one === code)
 }
 
 /** Returns a `GatepassError` unchanged. Any other thrown value becomes the cause of an `internal_error`. */

@@ -20,3 +20,16 @@ t.test('an error of another copy of the module is known', async (t) => {
     t.notOk(isGatepassError(other))
   }
 })
+
+t.test('the codes of isGatepassError narrow the type, and leave the other errors', async (t) => {
+  const isFinal = (error: GatepassError): boolean => {
+    if (isGatepassError(error, 'token_expired', 'token_not_yet_valid')) {
+      const code: 'token_expired' | 'token_not_yet_valid' = error.code
+      return code === 'token_not_yet_valid'
+    }
+    return error.status === 401
+  }
+  const codes = ['token_expired', 'token_not_yet_valid', 'token_revoked'] as const
+  const answers = codes.map((code) => isFinal(new GatepassError(code)))
+  t.same(answers, [false, true, true])
+})
