@@ -75,8 +75,13 @@ export class ClockMonitor {
     return this.#poll.run()
   }
 
-  /** @throws `clock_skew`; `store_unavailable` if the clocks could not be compared */
-  check(): void {
+  /**
+   * Reports the last comparison. A bad result is checked again, so that it ends with its cause.
+   *
+   * @throws `clock_skew`; `store_unavailable` if the clocks could not be compared
+   */
+  async check(): Promise<void> {
+    if (this.#poll.lastError !== null || this.#isWrong) await this.refresh()
     if (this.#poll.lastError !== null) throw this.#poll.lastError
     if (this.#isWrong) throw new GatepassError('clock_skew')
   }

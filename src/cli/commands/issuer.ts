@@ -211,12 +211,13 @@ function readinessChecks(deps: CheckedDeps): Record<string, ReadinessCheck> {
     accounts: () => accounts.ping(),
     sessions: () => sessions.ping(),
     keys: async () => {
+      if (keys.lastError !== null) await keys.refresh()
       if (keys.lastError !== null) throw keys.lastError
     },
     revocations: async () => {
       if (revocations.lastError !== null) throw revocations.lastError
     },
-    clock: async () => clockMonitor.check(),
+    clock: () => clockMonitor.check(),
   }
 }
 
