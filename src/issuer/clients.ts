@@ -103,8 +103,9 @@ export class Clients {
   /** @throws `client_unknown` */
   get(clientId: string | undefined): Client {
     const client = clientId === undefined ? this.#default : this.#byId.get(clientId)
-    if (client === undefined) throw new GatepassError('client_unknown')
-    return client
+    if (client !== undefined) return client
+    const details = clientId === undefined ? { detail: 'No client has the grant password.' } : {}
+    throw new GatepassError('client_unknown', details)
   }
 
   /** Returns the client of a session; undefined if it was removed from the configuration. */

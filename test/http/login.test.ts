@@ -116,6 +116,12 @@ t.test('a client has its own audience and scopes', async (t) => {
     status: 400,
     code: 'client_unknown',
   })
+  issuer.issuer.clients.replace([{ client_id: 'shop', grants: ['authorization_code'], scopes: {} }])
+  t.match((await issuer.login()).json(), {
+    status: 400,
+    code: 'client_unknown',
+    detail: 'No client has the grant password.',
+  })
 })
 
 t.test(
