@@ -42,6 +42,7 @@ async function showState(): Promise<void> {
   const { state } = auth
   const isSignedIn = state.status === 'signed-in'
   const wasSignedIn = !byId('dashboard').hidden
+  const wasSignedOut = !byId('welcome').hidden
   byId('welcome').hidden = isSignedIn
   byId('dashboard').hidden = !isSignedIn
   byId('account').hidden = !isSignedIn
@@ -51,6 +52,7 @@ async function showState(): Promise<void> {
     if (wasSignedIn) byId('welcome-title').focus()
     return
   }
+  if (wasSignedOut) byId('dashboard-title').focus()
   const user = await userInfo()
   setText(byId('user-name'), user.name ?? '')
   const rows = [

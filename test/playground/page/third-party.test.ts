@@ -113,6 +113,7 @@ t.test('a popup, which the user closes, and then signs in by', async (t) => {
   await Promise.race([closed, answer(popup, 'Allow').catch(() => {})])
   await closed
   await textOf(page, '#user-name', /Demo User/)
+  t.equal(await focusOf(page), 'dashboard-title', 'the focus is not lost')
   t.equal(page.url(), `${origin}/`)
 })
 
