@@ -66,14 +66,15 @@ export interface ExpressAuthOptions extends RouteAuth, ResourceOption {
   readonly publicUrl?: string
   /**
    * Sends the response to a refused request instead of the middleware. Status and challenge are set.
-   * Must respond or call `next(error)`.
+   * Must respond or call `next(error)`. A parameter may have a type of the framework, such as
+   * `response: express.Response`.
    */
-  readonly onRefused?: (
+  onRefused?(
     error: GatepassError,
     request: ConnectRequest,
     response: ConnectResponse,
     next: (error?: unknown) => void,
-  ) => unknown
+  ): unknown
 }
 
 /**

@@ -1,7 +1,7 @@
 /** Compiles with the types of Express beside the verifier. */
 import { createVerifier } from '@gatepass/verifier'
 import { requireToken } from '@gatepass/verifier/express'
-import express from 'express'
+import express, { type Response } from 'express'
 
 const verifier = createVerifier({ issuer: 'https://auth.example.com', audience: null })
 export const app = express()
@@ -14,3 +14,8 @@ app.get('/open', (request, response) => {
   // @ts-expect-error: a route may stand without the guard
   response.json({ user: request.auth.sub })
 })
+app.use(
+  requireToken(verifier, {
+    onRefused: ({ code }, _request, response: Response) => response.json({ error: code }),
+  }),
+)
