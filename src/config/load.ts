@@ -240,14 +240,13 @@ function unknownNames(env: Environment, file: Readonly<Record<string, unknown>>)
 function nearest(name: string, names: readonly string[]): string {
   const limits = name.length < 20 ? [2] : [2, 3]
   for (const limit of limits) {
-    const found = names.find((other) => distance(name, other) <= limit)
+    const found = names.find((other) => levenshteinDistance(name, other) <= limit)
     if (found !== undefined) return found
   }
   return ''
 }
 
-/** The Levenshtein distance. */
-function distance(a: string, b: string): number {
+function levenshteinDistance(a: string, b: string): number {
   let row = Array.from({ length: b.length + 1 }, (_, index) => index)
   for (let i = 1; i <= a.length; i++) {
     const next = [i]

@@ -105,7 +105,6 @@ export function pause(ms: number): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, ms))
 }
 
-/** Shortens an id. */
-export function short(id: string): string {
+export function shortId(id: string): string {
   return `${id.slice(0, 8)}…`
 }

@@ -1,5 +1,5 @@
 import type { KeyState, PlaygroundEvent } from '../api.ts'
-import { button, byId, el, listView, notify, short } from './dom.ts'
+import { button, byId, el, listView, notify, shortId } from './dom.ts'
 import type { Page } from './page.ts'
 import { issuer, jsonOf } from './server.ts'
 import { eventWords, keyStateWords } from './words.ts'
@@ -17,7 +17,7 @@ function keyRow({ kid, state, signs_in_s }: KeyState): HTMLElement {
   return el(
     'li',
     { 'data-state': state, 'data-kid': kid },
-    el('code', {}, short(kid)),
+    el('code', {}, shortId(kid)),
     el('span', { class: 'badge' }, state),
     el('span', { class: 'meaning' }, `${keyStateWords[state]}${delay}`),
   )
@@ -40,7 +40,7 @@ function eventRow(
   own: string | undefined,
 ) {
   const id = session_id ?? kid
-  const subject = id === undefined ? '' : id === own ? 'this device' : short(id)
+  const subject = id === undefined ? '' : id === own ? 'this device' : shortId(id)
   const details = reason === undefined ? '' : ` (${reason.replaceAll('_', ' ')})`
   return el(
     'li',

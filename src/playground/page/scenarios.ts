@@ -1,6 +1,6 @@
 import type { PlaygroundEvent } from '../api.ts'
 import { SecondDevice } from './devices-card.ts'
-import { button, byId, el, messageOf, pause, short } from './dom.ts'
+import { button, byId, el, messageOf, pause, shortId } from './dom.ts'
 import type { Page } from './page.ts'
 import { controls, issuer, jsonOf, Refused } from './server.ts'
 import { decodePart, readRefreshToken, refreshNow } from './token-cards.ts'
@@ -151,7 +151,7 @@ const keyRotation: Scenario = {
     const { kid } = await controls.rotateKeys()
     await feed.ask()
     const created = feed.last?.keys.find((key) => key.kid === kid)
-    say(`Key ${short(kid)} is published. It does not sign yet.`)
+    say(`Key ${shortId(kid)} is published. It does not sign yet.`)
     await wait('Waiting until every replica has fetched it.', (created?.signs_in_s ?? 0) * 1000)
     // If another window rotates the keys, too, no poll may find this key active.
     await feed.until(({ keys }) => keys.some((key) => key.kid === kid && key.state !== 'pending'))
@@ -159,7 +159,7 @@ const keyRotation: Scenario = {
     await feed.ask()
     const active = feed.last?.keys.find(({ state }) => state === 'active')
     say(
-      `The next access token is signed by ${short(used)}. The old key stays published until its last token expires.`,
+      `The next access token is signed by ${shortId(used)}. The old key stays published until its last token expires.`,
       [kid, active?.kid].includes(used) ? 'good' : 'bad',
     )
     const failed = traffic.statistics.failures - failuresBefore

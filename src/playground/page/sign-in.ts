@@ -1,5 +1,5 @@
 import { AuthClientError, type AuthState } from '../../browser/index.ts'
-import { busyWhile, byId, el, messageOf, setText, short } from './dom.ts'
+import { busyWhile, byId, el, messageOf, setText, shortId } from './dom.ts'
 import type { Page } from './page.ts'
 
 export function startSignIn({ auth, feed, password: prompt }: Page): void {
@@ -72,7 +72,7 @@ export function showAuthState(page: Page, state: AuthState, before: AuthState): 
   byId('dashboard').hidden = !isSignedIn
   byId('account').hidden = !isSignedIn
   if (isSignedIn) {
-    setText(byId('session-id'), short(state.sessionId))
+    setText(byId('session-id'), shortId(state.sessionId))
     // Another page of this site may have signed in another user.
     if (before.status === 'signed-in' && before.sessionId === state.sessionId) return
     showSignOutMessage(null)

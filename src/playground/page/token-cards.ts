@@ -1,6 +1,6 @@
 import { createAuthClient } from '../../browser/index.ts'
 import type { PlaygroundEvent, RefreshTokenState } from '../api.ts'
-import { busyWhile, byId, el, notify, setText, short } from './dom.ts'
+import { busyWhile, byId, el, notify, setText, shortId } from './dom.ts'
 import type { Page } from './page.ts'
 import { issuer, jsonOf } from './server.ts'
 import { claimWords } from './words.ts'
@@ -29,7 +29,7 @@ export function startAccessTokenCard({ auth }: Page): void {
     lifetimeSeconds = Number(decoded.exp) - Number(decoded.iat)
     byId('token-header').replaceChildren(...rows(decodePart(header)))
     byId('token-claims').replaceChildren(...rows(decoded))
-    setText(byId('key-of-token'), short(String(decodePart(header).kid)))
+    setText(byId('key-of-token'), shortId(String(decodePart(header).kid)))
   }
   auth.onChange(() => showToken().catch(() => {}))
   setInterval(() => {

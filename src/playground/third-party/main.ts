@@ -1,6 +1,6 @@
 import { AuthClientError, createAuthClient } from '../../browser/redirect.ts'
 import type { ThirdPartySettings } from '../api.ts'
-import { busyWhile, byId, el, messageOf, notify, setText, short } from '../page/dom.ts'
+import { busyWhile, byId, el, messageOf, notify, setText, shortId } from '../page/dom.ts'
 
 const settings = (await (await fetch('settings.json')).json()) as ThirdPartySettings
 const { issuer, api } = settings
@@ -59,7 +59,7 @@ async function showState(): Promise<void> {
     ['scope', state.scope],
     ['name', user.name ?? 'none'],
     ['sub', user.sub],
-    ['session', short(state.sessionId)],
+    ['session', shortId(state.sessionId)],
   ]
   byId('given').replaceChildren(
     ...rows.map(([name = '', value = '']) =>

@@ -40,7 +40,6 @@ export function touch(key: string, expiry: ExpirySeconds): Command {
   return { head: `mg ${key} T${expiry}`, replyCodes: ['HD', 'EN'] }
 }
 
-/** Stores an item. */
 export function put(key: string, { data, expiry, flags = 0 }: Item, on: Precondition): Command {
   return {
     head: `ms ${key} ${data.length} T${expiry} F${flags}${conditionOf(on)}`,
