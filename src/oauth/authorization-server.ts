@@ -10,12 +10,12 @@ import { ClientKeys } from './client-assertion.ts'
 import { ClientAuthentication } from './client-authentication.ts'
 import { Consents } from './consents.ts'
 import { IdTokens } from './id-tokens.ts'
+import { IssuedTokens } from './issued-tokens.ts'
 import { PushedRequests } from './pushed-requests.ts'
 import { SignIns } from './sign-ins.ts'
 import { SignOut } from './sign-out.ts'
 import { TokenEndpoint } from './token-endpoint.ts'
 import { TokenExchange } from './token-exchange.ts'
-import { IssuedTokens, TokenInspection } from './token-inspection.ts'
 
 export interface AuthorizationServerOptions {
   readonly issuer: Issuer
@@ -42,7 +42,7 @@ export interface AuthorizationServer {
   readonly interactions: InteractionCodec
   readonly consents: Consents
   readonly tokenEndpoint: TokenEndpoint
-  readonly inspection: TokenInspection
+  readonly issuedTokens: IssuedTokens
   readonly backchannel: BackchannelLogout
   /** Stops notifying clients and fetching their keys. */
   close(): Promise<void>
@@ -63,7 +63,15 @@ export function createAuthorizationServer(
     clock,
     clockToleranceSeconds,
   }
-  const tokens = new IssuedTokens({ verifier, sessions, revocations, clock })
+  const issuedTokens = new IssuedTokens({
+    issuer: policy.issuer,
+    verifier,
+    refreshTokens,
+    accounts,
+    sessions,
+    revocations,
+    clock,
+  })
   const codes = new AuthorizationCodes({ store, sessions, clock })
   const backchannel = new BackchannelLogout({
     ...options.backchannel,
@@ -112,15 +120,9 @@ export function createAuthorizationServer(
       consents,
       idTokens,
       backchannel,
-      exchange: new TokenExchange({ tokens, accounts, minter, clock }),
+      exchange: new TokenExchange({ tokens: issuedTokens, accounts, minter, clock }),
     }),
-    inspection: new TokenInspection({
-      issuer: policy.issuer,
-      tokens,
-      refreshTokens,
-      accounts,
-      sessions,
-    }),
+    issuedTokens,
     close: async () => {
       await Promise.all([clientKeys.close(), backchannel.close()])
     },

@@ -7,7 +7,7 @@ import type { AccessTokenSet, Actor, TokenMinter } from '../issuer/token-minter.
 import { isActive } from '../issuer/users.ts'
 import type { AccountStore } from '../stores/ports.ts'
 import { type AccessTokenClaims, hasScopes } from '../tokens/access-token.ts'
-import type { IssuedTokens } from './token-inspection.ts'
+import type { IssuedTokens } from './issued-tokens.ts'
 
 export const accessTokenUrn = 'urn:ietf:params:oauth:token-type:access_token'
 

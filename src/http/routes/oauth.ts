@@ -120,7 +120,7 @@ export function oauthRoutes(instance: FastifyInstance, context: IssuerContext): 
     async (request) => {
       const form = formOf(request)
       const client = await authenticate(request, form)
-      await oauth.inspection.revoke(client, requireParameter(form, 'token'), auditOf(request))
+      await oauth.issuedTokens.revoke(client, requireParameter(form, 'token'), auditOf(request))
       // RFC 7009 §2.2: the body is ignored. Some clients refuse an answer that is not JSON.
       return {}
     },
@@ -141,7 +141,7 @@ export function oauthRoutes(instance: FastifyInstance, context: IssuerContext): 
     async (request) => {
       const form = formOf(request)
       const client = await authenticate(request, form)
-      return oauth.inspection.introspect(client, requireParameter(form, 'token'))
+      return oauth.issuedTokens.introspect(client, requireParameter(form, 'token'))
     },
   )
 

@@ -17,14 +17,6 @@ import { RevocationList } from '../verifier/revocations/revocation-list.ts'
 import type { Verifier } from '../verifier/verifier.ts'
 import { authenticationFailed } from './oauth-error.ts'
 
-export interface TokenInspectionOptions {
-  readonly issuer: string
-  readonly tokens: IssuedTokens
-  readonly refreshTokens: RefreshTokenCodec
-  readonly accounts: Pick<AccountStore, 'findBySub'>
-  readonly sessions: Pick<Sessions, 'find' | 'logout'>
-}
-
 /** RFC 7662 §2.2. An inactive token has no other member. */
 export type Introspection =
   | { readonly active: false }
@@ -32,12 +24,33 @@ export type Introspection =
 
 const inactive: Introspection = { active: false }
 
-/** Introspection (RFC 7662) and revocation (RFC 7009) of access and refresh tokens. */
-export class TokenInspection {
-  readonly #options: TokenInspectionOptions
+export interface IssuedTokensOptions {
+  readonly issuer: string
+  /** Accepts the issuer's own tokens, whatever their audience. */
+  readonly verifier: Verifier
+  readonly refreshTokens: RefreshTokenCodec
+  readonly accounts: Pick<AccountStore, 'findBySub'>
+  readonly sessions: Pick<Sessions, 'find' | 'logout'>
+  readonly revocations: Pick<RevocationFeed, 'entriesAfter' | 'subscribe' | 'keptMs'>
+  readonly clock: Clock
+}
 
-  constructor(options: TokenInspectionOptions) {
+/** Limit of revoked sessions and users in memory. The store is asked about each session as well. */
+const maxRevocations = 100_000
+
+/**
+ * Tokens of this issuer that a client sends without being their holder: introspection (RFC 7662) and
+ * revocation (RFC 7009) of access and refresh tokens, and the subjects of token exchanges.
+ */
+export class IssuedTokens {
+  readonly #options: IssuedTokensOptions
+  readonly #revoked = new RevocationList(maxRevocations)
+
+  constructor(options: IssuedTokensOptions) {
     this.#options = options
+    const { revocations } = options
+    this.#note(revocations.entriesAfter())
+    revocations.subscribe((entries) => this.#note(entries))
   }
 
   /**
@@ -50,13 +63,12 @@ export class TokenInspection {
    */
   async introspect(client: Client, token: string): Promise<Introspection> {
     if (!isConfidential(client)) throw authenticationFailed('it is a public client')
-    const { issuer, tokens } = this.#options
     const found = await this.#findSession(token)
     if (found !== null) {
       if (!found.isCurrent || !(await this.#hasActiveAccount(found.session.sub))) return inactive
-      return introspectionOf(found.session, issuer)
+      return introspectionOf(found.session, this.#options.issuer)
     }
-    const claims = await tokens.findActive(token)
+    const claims = await this.findActive(token)
     if (claims === null) return inactive
     // The token of a service, without a session, has no account.
     if (claims.sid !== undefined && !(await this.#hasActiveAccount(claims.sub))) return inactive
@@ -72,15 +84,15 @@ export class TokenInspection {
    *   `store_unavailable`
    */
   async revoke(client: Client, token: string, audit: Audit): Promise<void> {
-    const { tokens, sessions } = this.#options
+    const { sessions } = this.#options
     const found = await this.#findSession(token)
     if (found !== null) {
       if (found.session.clientId !== client.client_id) throw new GatepassError('grant_invalid')
       return sessions.logout(found.session.sid, audit)
     }
-    const claims = await tokens.findActive(token)
+    const claims = await this.findActive(token)
     if (claims === null) {
-      if (await tokens.isUnreadable(token)) throw new GatepassError('token_not_revocable')
+      if (await this.#isUnreadable(token)) throw new GatepassError('token_not_revocable')
       return
     }
     if (claims.client_id !== client.client_id) throw new GatepassError('grant_invalid')
@@ -89,6 +101,30 @@ export class TokenInspection {
       throw new GatepassError('token_not_revocable')
     }
     return sessions.logout(claims.sid, audit)
+  }
+
+  /**
+   * Returns the claims of an access token, or null if no resource server should accept it: it is of
+   * another issuer, has expired or was revoked, or its session ended. A token that is bound to a key
+   * needs no proof here, because its holder does not send the request.
+   *
+   * @throws `keys_unavailable`, `store_unavailable`
+   */
+  async findActive(token: string): Promise<AccessTokenClaims | null> {
+    const { verifier, sessions, clock } = this.#options
+    try {
+      const claims = await verifier.verify(token, { dpop: unpresented })
+      const { sid, exp } = claims
+      // The clock tolerance of the verifier does not prolong a token: a token in exchange for it
+      // would have expired before it was signed.
+      if (nowSeconds(clock) >= exp) return null
+      // A revoked key is not among the published keys, so its kid needs no check.
+      if (this.#revoked.isRevoked(claims, '')) return null
+      return sid === undefined || (await sessions.find(sid)) !== null ? claims : null
+    } catch (error) {
+      if (isGatepassError(error) && error.status < 500) return null
+      throw error
+    }
   }
 
   async #hasActiveAccount(sub: string): Promise<boolean> {
@@ -110,6 +146,25 @@ export class TokenInspection {
       throw error
     }
   }
+
+  /** Returns whether a token is encrypted for a key that the issuer does not have. */
+  async #isUnreadable(token: string): Promise<boolean> {
+    if (!isEncrypted(token, defaultMaxTokenBytes)) return false
+    try {
+      await this.#options.verifier.verify(token, { dpop: unpresented })
+      return false
+    } catch (error) {
+      return isGatepassError(error, 'token_malformed', 'token_key_unknown')
+    }
+  }
+
+  #note(entries: readonly RevocationEvent[]): void {
+    const { revocations, clock } = this.#options
+    this.#revoked.prune(nowSeconds(clock), Math.ceil(revocations.keptMs / 1000))
+    for (const { kind, id, atMs } of entries) {
+      if (kind !== 'key') this.#revoked.add({ kind, id, at_s: Math.floor(atMs / 1000) })
+    }
+  }
 }
 
 function introspectionOf(session: Session, issuer: string): Introspection {
@@ -126,72 +181,5 @@ function introspectionOf(session: Session, issuer: string): Introspection {
     exp: Math.floor(session.expiresAtMs / 1000),
     ...(session.jkt !== null && { cnf: { jkt: session.jkt } }),
     active: true,
-  }
-}
-
-export interface IssuedTokensOptions {
-  /** Accepts the issuer's own tokens, whatever their audience. */
-  readonly verifier: Verifier
-  readonly sessions: Pick<Sessions, 'find'>
-  readonly revocations: Pick<RevocationFeed, 'entriesAfter' | 'subscribe' | 'keptMs'>
-  readonly clock: Clock
-}
-
-/** Limit of revoked sessions and users in memory. The store is asked about each session as well. */
-const maxRevocations = 100_000
-
-/** Reads access tokens of this issuer that a client sends without being their holder. */
-export class IssuedTokens {
-  readonly #options: IssuedTokensOptions
-  readonly #revoked = new RevocationList(maxRevocations)
-
-  constructor(options: IssuedTokensOptions) {
-    this.#options = options
-    const { revocations } = options
-    this.#note(revocations.entriesAfter())
-    revocations.subscribe((entries) => this.#note(entries))
-  }
-
-  /**
-   * Returns the claims of a token, or null if no resource server should accept it: it was not
-   * issued here, has expired or was revoked, or its session has ended. A token that is bound to a
-   * key needs no proof here, because its holder does not send the request.
-   *
-   * @throws `keys_unavailable`, `store_unavailable`
-   */
-  async findActive(token: string): Promise<AccessTokenClaims | null> {
-    const { verifier, sessions, clock } = this.#options
-    try {
-      const claims = await verifier.verify(token, { dpop: unpresented })
-      const { sid, exp } = claims
-      // The clock tolerance of the verifier does not prolong a token: a token in exchange for it
-      // would have expired before it was signed.
-      if (nowSeconds(clock) >= exp) return null
-      // A revoked key is not among the published keys, so its kid needs no check.
-      if (this.#revoked.isRevoked(claims, '')) return null
-      return sid === undefined || (await sessions.find(sid)) !== null ? claims : null
-    } catch (error) {
-      if (isGatepassError(error) && error.status < 500) return null
-      throw error
-    }
-  }
-
-  /** Returns whether a token is encrypted for a key that the issuer does not have. */
-  async isUnreadable(token: string): Promise<boolean> {
-    if (!isEncrypted(token, defaultMaxTokenBytes)) return false
-    try {
-      await this.#options.verifier.verify(token, { dpop: unpresented })
-      return false
-    } catch (error) {
-      return isGatepassError(error, 'token_malformed', 'token_key_unknown')
-    }
-  }
-
-  #note(entries: readonly RevocationEvent[]): void {
-    const { revocations, clock } = this.#options
-    this.#revoked.prune(nowSeconds(clock), Math.ceil(revocations.keptMs / 1000))
-    for (const { kind, id, atMs } of entries) {
-      if (kind !== 'key') this.#revoked.add({ kind, id, at_s: Math.floor(atMs / 1000) })
-    }
   }
 }
