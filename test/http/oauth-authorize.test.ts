@@ -138,6 +138,12 @@ t.test('a page runs no script and cannot be framed', async (t) => {
   }
 })
 
+t.test('the pages show the host as the address bar does', async (t) => {
+  const issuer = await startOAuth(t, { url: 'https://xn--mnchen-3ya.example:8443' })
+  const { html } = await new Visitor(issuer).authorize()
+  t.match(html, '<span>münchen.example:8443</span>')
+})
+
 t.test('no form of another site is accepted', async (t) => {
   const issuer = await startOAuth(t)
   const visitor = new Visitor(issuer)

@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs'
+import { domainToUnicode } from 'node:url'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { type ErrorCode, GatepassError, isGatepassError } from '../../core/errors.ts'
 import { claimNames } from '../../issuer/clients.ts'
@@ -53,10 +54,10 @@ class Pages {
   readonly #origins: OriginGuard
 
   constructor(context: IssuerContext) {
-    const { origin, pathname, host } = new URL(context.issuer.policy.issuer)
+    const { origin, pathname, hostname, port } = new URL(context.issuer.policy.issuer)
     const below = (url: string) => `${pathname === '/' ? '' : pathname}${url}`
     this.#context = context
-    this.#host = host
+    this.#host = `${domainToUnicode(hostname)}${port && `:${port}`}`
     this.#origins = new OriginGuard([origin])
     this.paths = {
       authorize: below(authorizationUrl),
