@@ -165,7 +165,7 @@ t.test('session data lives as long as the session, user data longer', async (t) 
 
 t.test('a full server evicts fields, and each counts as a miss', async (t) => {
   const [redis, memcached] = await Promise.all([
-    startRedis(t, { options: ['--maxmemory', '4mb', '--maxmemory-policy', 'allkeys-lru'] }),
+    startRedis(t, { options: ['--maxmemory', '3mb', '--maxmemory-policy', 'allkeys-lru'] }),
     startMemcached(t, { options: ['-m', '2'] }),
   ])
   for (const store of [
@@ -174,7 +174,7 @@ t.test('a full server evicts fields, and each counts as a miss', async (t) => {
   ]) {
     t.teardown(() => store.close())
     const { get, put, metrics } = await startVerifier(t, { store, lifetimes: longLifetimes })
-    const carts = Array.from({ length: 400 }, (_, n) => ({
+    const carts = Array.from({ length: 200 }, (_, n) => ({
       token: tokenOf({ sid: `session-${n}` }),
       value: `${n} `.repeat(4_000),
     }))

@@ -41,8 +41,8 @@ const programs = { command: sources, service: process.env.TEST_SERVICE_PROGRAM ?
 /** A process that stops need not wait for a load balancer. */
 const undrained = { GATEPASS_DRAIN_S: '0' }
 
-/** All processes compile the same sources. */
-const compileCache = {
+/** The environment of a program of this project: all of them compile the same modules. */
+export const compileCache = {
   NODE_COMPILE_CACHE: join(projectFolder, 'node_modules/.cache/gatepass-tests'),
 }
 

@@ -95,10 +95,9 @@ function lastWritten(connection: DatabaseSync): unknown {
 
 for (const [processes, count] of [
   [1, 3_000],
-  [2, 1_500],
   [3, 1_000],
 ] as const) {
-  t.test(`with ${processes} processes the WAL stays below 128 MiB`, async (t) => {
+  t.test(`the WAL stays below 128 MiB, writing processes: ${processes}`, async (t) => {
     const path = join(createTestFolder(t), 'numbers.db')
     const writers = Array.from({ length: processes }, (_, n) =>
       writeUntilKilled(t, path, { count, fillerBytes: rowBytes, first: (n + 1) * 1_000_000 }),

@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { DatabaseSync } from 'node:sqlite'
 import type { Test } from 'tap'
-import { withEnv } from '../../support/processes.ts'
+import { compileCache, withEnv } from '../../support/processes.ts'
 
 export interface WritingProcess {
   /** The process is killed after this many acknowledged writes. */
@@ -24,7 +24,7 @@ export async function writeUntilKilled(
   { count, fillerBytes = 0, first = 1, nodeOptions = [] }: WritingProcess,
 ): Promise<number[]> {
   const args = [...nodeOptions, program, path, String(fillerBytes), String(first)]
-  const child = spawn(...withEnv({}, [process.execPath, ...args]), {
+  const child = spawn(...withEnv(compileCache, [process.execPath, ...args]), {
     stdio: ['ignore', 'pipe', 'inherit'],
   })
   const closed = once(child, 'close')
