@@ -3,7 +3,7 @@ import { GatepassError } from '../core/errors.ts'
 import { parseJson } from '../core/json.ts'
 import { DerivedMac, type Secrets } from '../core/secrets.ts'
 import type { Audit } from '../issuer/audit.ts'
-import type { Client, Clients } from '../issuer/clients.ts'
+import { type Client, type Clients, isConfidential } from '../issuer/clients.ts'
 import type { TokenMinter } from '../issuer/token-minter.ts'
 import type { SessionStore } from '../stores/ports.ts'
 import { invalidProof } from '../tokens/dpop-proof.ts'
@@ -83,15 +83,15 @@ export class AuthorizationEndpoint {
    *
    * @param client has authenticated
    * @param jkt the key of which the client has proven possession (RFC 9449 §10.1)
-   * @param admit called before an acceptable request is stored. Throws if it must not be stored
+   * @param address of the client. A public client may store only so many requests
    * @throws `request_malformed`, `redirect_uri_not_allowed`, `grant_not_allowed`, `dpop_proof_invalid`,
-   *   `store_unavailable`; whatever `admit` throws
+   *   `overloaded`, `store_unavailable`
    */
   async push(
     client: Client,
     form: Form,
     jkt: string | undefined,
-    admit: () => void,
+    address: string,
   ): Promise<PushedResponse | AuthorizationRefusal> {
     const own = Object.fromEntries([...form].filter(([name]) => !credentials.has(name)))
     const values: Record<string, string> = { ...own, client_id: client.client_id }
@@ -104,8 +104,7 @@ export class AuthorizationEndpoint {
     limitParameters(Object.entries(values))
     const checked = this.#validate({ values, repeated: new Set() })
     if (isRefusal(checked)) return checked
-    admit()
-    return this.#options.pushed.push(values)
+    return this.#options.pushed.push(values, isConfidential(client) ? null : address)
   }
 
   /**

@@ -27,16 +27,23 @@ export interface PushedResponse {
 /** Stores pushed authorization requests (RFC 9126) until a browser sends their `request_uri`. */
 export class PushedRequests {
   readonly #options: PushedRequestsOptions
+  readonly #publicLimits = new PublicPushLimits()
 
   constructor(options: PushedRequestsOptions) {
     this.#options = options
   }
 
-  /** @param parameters of an acceptable request, without the credentials of the client */
-  async push(parameters: RequestParameters): Promise<PushedResponse> {
+  /**
+   * @param parameters of an acceptable request, without the credentials of the client
+   * @param publicAddress the address of a public client
+   * @throws `overloaded`, `store_unavailable`
+   */
+  async push(parameters: RequestParameters, publicAddress: string | null): Promise<PushedResponse> {
     const { store, clock } = this.#options
+    const nowMs = clock.nowMs()
+    if (publicAddress !== null) this.#publicLimits.admit(publicAddress, nowMs)
     const requestUri = `${prefix}${randomId()}${randomId()}`
-    const expiresAtMs = clock.nowMs() + pushedLifetimeSeconds * 1000
+    const expiresAtMs = nowMs + pushedLifetimeSeconds * 1000
     await store.putOneTime(idOf(requestUri), JSON.stringify(parameters), expiresAtMs)
     return { request_uri: requestUri, expires_in: pushedLifetimeSeconds }
   }
@@ -70,7 +77,7 @@ function idOf(requestUri: string): string {
 }
 
 /** Limits the pushed requests of public clients, as anybody can push them. */
-export class PublicPushLimits {
+class PublicPushLimits {
   readonly #limits = new NetworkLimits(maxPublic)
   /** Oldest first. */
   readonly #kept: { readonly pushedAtMs: number; readonly release: () => void }[] = []

@@ -1,12 +1,11 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import type { ZodTypeProvider } from 'fastify-type-provider-zod'
 import { GatepassError } from '../../core/errors.ts'
-import { attributeClaims, type Client, isConfidential, openidScope } from '../../issuer/clients.ts'
+import { attributeClaims, type Client, openidScope } from '../../issuer/clients.ts'
 import { isActive } from '../../issuer/users.ts'
 import { readClientCredentials } from '../../oauth/client-authentication.ts'
 import { type Form, malformed, parseForm, requireParameter } from '../../oauth/form.ts'
 import { toOAuthError } from '../../oauth/oauth-error.ts'
-import { PublicPushLimits } from '../../oauth/pushed-requests.ts'
 import { gatepassAuth } from '../../verifier/fastify.ts'
 import { clientAddressOf, collectRoutes, compileValidator, refuseOtherMethods } from '../app.ts'
 import { noteError, throwRefusal } from '../error-handler.ts'
@@ -39,8 +38,7 @@ const formType = 'application/x-www-form-urlencoded'
 /** `/oauth/par`, `/oauth/token`, `/oauth/revoke`, `/oauth/introspect`: what standard clients call. */
 export function oauthRoutes(instance: FastifyInstance, context: IssuerContext): void {
   const app = instance.withTypeProvider<ZodTypeProvider>()
-  const { oauth, issuer, provenKey, auditOf } = context
-  const publicPushes = new PublicPushLimits()
+  const { oauth, provenKey, auditOf } = context
   const routes = collectRoutes(instance)
   requireForms(app)
   answerInOAuth(app)
@@ -71,10 +69,7 @@ export function oauthRoutes(instance: FastifyInstance, context: IssuerContext): 
       const form = formOf(request)
       const jkt = provenKey(request)
       const client = await authenticate(request, form)
-      const pushed = await oauth.authorization.push(client, form, jkt, () => {
-        if (isConfidential(client)) return
-        publicPushes.admit(clientAddressOf(request), issuer.clock.nowMs())
-      })
+      const pushed = await oauth.authorization.push(client, form, jkt, clientAddressOf(request))
       if (!('error' in pushed)) return reply.code(201).send(pushed)
       const { error, description } = pushed
       return reply.code(400).send({ error, error_description: description })
