@@ -15,7 +15,13 @@ import {
   stopMessage,
 } from './shutdown.ts'
 import { exitCodes } from './terminal.ts'
-import { liveWorkers, receiveReport, WorkerMetrics, workersReadiness } from './worker-reports.ts'
+import {
+  endReports,
+  liveWorkers,
+  receiveReport,
+  WorkerMetrics,
+  workersReadiness,
+} from './worker-reports.ts'
 
 /** Pause before a worker process that exited is replaced. */
 const restartDelayMs = 1_000
@@ -102,6 +108,7 @@ function forkWorker(): Worker {
   states.set(worker, 'starting')
   closeLostConnections(worker)
   worker.on('message', receiveReport)
+  worker.once('exit', () => endReports(worker))
   worker.on('message', (message?: Partial<ReadyMessage>) => {
     if (message?.type !== 'ready') return
     if (states.get(worker) === 'reload_due') sendTo(worker.process, reloadMessage)

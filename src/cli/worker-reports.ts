@@ -54,13 +54,20 @@ export function liveWorkers(): Worker[] {
 }
 
 /**
- * Ready while each of these worker processes is ready, and there is one. If a check fails in several
- * processes, one result is shown.
+ * Ready while each of these worker processes is ready, and there is one. A process that exits or shuts
+ * down does not count: the other processes serve the port. If a check fails in several processes, one
+ * result is shown.
  */
 export async function workersReadiness(workers: readonly Worker[]): Promise<Readiness> {
-  const reports = await Promise.all(workers.map((one) => requestReport(one, 'readiness')))
+  const asked = workers.map(async (worker) => {
+    const report = await requestReport(worker, 'readiness')
+    return { worker, report }
+  })
+  const reports = (await Promise.all(asked)).filter(
+    ({ worker, report }) => !worker.isDead() && report?.checks.process !== 'shutting_down',
+  )
   const checks: Record<string, string> = { workers: 'ok' }
-  for (const report of reports) {
+  for (const { report } of reports) {
     if (report === null) checks.workers = 'timeout'
     for (const [name, result] of Object.entries(report?.checks ?? {})) {
       if ((checks[name] ?? 'ok') === 'ok') checks[name] = result
@@ -104,15 +111,27 @@ export class WorkerMetrics {
   }
 }
 
+interface Receiver {
+  readonly worker: Worker
+  readonly resolve: (report: Reports[keyof Reports] | null) => void
+}
+
 /** Receivers of the reports that have not arrived, by the id of the request. */
-const receivers = new Map<string, (report: Reports[keyof Reports]) => void>()
+const receivers = new Map<string, Receiver>()
 
 /** Receives the messages of the worker processes. Ignores those that are no report. */
 export function receiveReport(message: ReportMessage): void {
-  if (message?.type === 'report') receivers.get(message.id)?.(message.report)
+  if (message?.type === 'report') receivers.get(message.id)?.resolve(message.report)
 }
 
-/** Returns the report of a worker process; null if the process does not answer in time. */
+/** Ends the waiting for the reports of a worker process that exited. */
+export function endReports(worker: Worker): void {
+  for (const receiver of receivers.values()) {
+    if (receiver.worker === worker) receiver.resolve(null)
+  }
+}
+
+/** Returns the report of a worker process; null if the process exits, or does not answer in time. */
 async function requestReport<S extends keyof Reports>(
   worker: Worker,
   subject: S,
@@ -120,7 +139,7 @@ async function requestReport<S extends keyof Reports>(
   const id = randomUUID()
   const { promise, resolve } = Promise.withResolvers<Reports[keyof Reports] | null>()
   const timer = setTimeout(resolve, reportTimeoutMs, null)
-  receivers.set(id, resolve)
+  receivers.set(id, { worker, resolve })
   sendTo(worker.process, { type: 'report_request', id, subject } satisfies ReportRequest)
   const report = await promise
   clearTimeout(timer)
