@@ -49,6 +49,12 @@ interface OptionKind {
   readonly numbers: NumberOptions
   /** The required methods of each object. */
   readonly methods: Readonly<Record<string, readonly string[]>>
+  /** Options that belong elsewhere, and a text that says where. */
+  readonly elsewhere?: { readonly names: readonly string[]; readonly detail: string }
+}
+
+function namesOf({ others, numbers, methods }: OptionKind): string[] {
+  return [...others, ...Object.keys(numbers), ...Object.keys(methods)]
 }
 
 const issuerOptions: OptionKind = {
@@ -87,6 +93,22 @@ const revocationOptions: OptionKind = {
   methods: {},
 }
 
+/** The options of a verifier for several issuers. */
+const severalOptions: OptionKind = {
+  ...commonOptions,
+  others: [...commonOptions.others, 'issuers'],
+  elsewhere: { names: namesOf(issuerOptions), detail: 'it is an option of each of the issuers' },
+}
+
+/** The options of one of several issuers. */
+const oneOfSeveralOptions: OptionKind = {
+  ...issuerOptions,
+  elsewhere: {
+    names: namesOf(commonOptions),
+    detail: 'it is an option for all issuers, beside issuers',
+  },
+}
+
 /** Each issuer may cost one signature verification per token. */
 const maxIssuers = 32
 
@@ -118,8 +140,8 @@ export function findOptionProblems(options: unknown): FieldProblem[] {
         : []),
     ]
   }
-  const kind = { ...commonOptions, others: [...commonOptions.others, 'issuers'] }
-  return [...common, ...kindProblems(options, kind), ...issuersProblems(options.issuers)]
+  const problems = kindProblems(options, severalOptions)
+  return [...common, ...problems, ...issuersProblems(options.issuers)]
 }
 
 /** A clock without a time would cause one fetch of the keys after the other. */
@@ -157,7 +179,7 @@ function* issuersProblems(issuers: unknown): Iterable<FieldProblem> {
       continue
     }
     const { issuer, jwksFile } = given
-    yield* within(`/issuers/${at}`, kindProblems(given, issuerOptions))
+    yield* within(`/issuers/${at}`, kindProblems(given, oneOfSeveralOptions))
     yield* within(`/issuers/${at}`, issuerProblems(given))
     if (names.has(issuer)) yield problem(`issuers/${at}/issuer`, 'it is listed twice')
     names.add(issuer)
@@ -169,11 +191,13 @@ function* issuersProblems(issuers: unknown): Iterable<FieldProblem> {
 }
 
 function* kindProblems(given: Unchecked, kind: OptionKind): Iterable<FieldProblem> {
-  const { others, numbers, methods } = kind
+  const { numbers, methods, elsewhere } = kind
   // A misspelled option could leave out a check.
-  const known = new Set([...others, ...Object.keys(numbers), ...Object.keys(methods)])
+  const known = new Set(namesOf(kind))
   for (const name of Object.keys(given)) {
-    if (!known.has(name)) yield problem(name, 'there is no such option')
+    if (known.has(name)) continue
+    const place = elsewhere?.names.includes(name) ? elsewhere.detail : null
+    yield problem(name, place ?? 'there is no such option')
   }
   yield* numberProblems(given, numbers)
   for (const [name, required] of Object.entries(methods)) {

@@ -93,6 +93,21 @@ t.test('A22: refuses every value out of its range', async (t) => {
   })
 })
 
+t.test('an error says where an option belongs: beside issuers, or within', async (t) => {
+  const { issuer, audience } = options
+  const issuers = [{ issuer, audience, clockToleranceSeconds: 5, algorithms: [] }]
+  const given = { issuers, audience, fetchTimeoutMs: 100, algorithms: [] }
+  const problems = [
+    '/audience: it is an option of each of the issuers',
+    '/fetchTimeoutMs: it is an option of each of the issuers',
+    '/algorithms: there is no such option',
+    '/issuers/0/clockToleranceSeconds: it is an option for all issuers, beside issuers',
+    '/issuers/0/algorithms: there is no such option',
+  ]
+  const message = `Verifier options: ${problems.join('; ')}`
+  t.throws(() => createVerifier(given as never), { message })
+})
+
 t.test('the issuers that are checked are those that are trusted', async (t) => {
   const inherited = { issuers: [{ ...options, issuer: 'https://other.test', audience: [] }] }
   const own = Object.assign(Object.create(inherited), options)
