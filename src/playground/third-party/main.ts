@@ -70,8 +70,8 @@ async function showState(): Promise<void> {
 
 /** OpenID Connect Core §5.3. */
 async function userInfo(): Promise<{ readonly sub: string; readonly name?: string }> {
-  const response = await auth.fetch(`${issuer}/oauth/userinfo`)
-  return response.ok ? response.json() : { sub: 'unknown' }
+  const response = await auth.fetch(`${issuer}/oauth/userinfo`).catch(() => null)
+  return response?.ok ? response.json() : { sub: 'unknown' }
 }
 
 async function callApi(path: string): Promise<void> {

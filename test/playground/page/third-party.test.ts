@@ -63,6 +63,11 @@ t.test('sign in with consent, call an API, sign out; then no question is asked',
   await page.reload()
   t.match(await textOf(page, '#refusal'), 'The issuer is not responding')
   await page.unroute('**/oauth/token')
+  // The issuer stops after the refresh.
+  await page.route('**/oauth/userinfo', (route) => route.abort('aborted'))
+  await page.reload()
+  t.match(await textOf(page, '#given'), /sub\s*unknown/)
+  await page.unroute('**/oauth/userinfo')
 
   await page.reload()
   await textOf(page, '#user-name', /Demo User/)
