@@ -64,7 +64,7 @@ export class IdTokens {
       acr: acrOf(amr),
       amr,
       sid,
-      at_hash: accessTokenHash(accessToken, key.alg),
+      at_hash: atHashOf(accessToken, key.alg),
     }
     return signCompactJws(Buffer.from(JSON.stringify(claims)), idTokenType, key)
   }
@@ -97,7 +97,7 @@ function hintOf(claims: unknown, issuer: string): IdTokenHint | null {
 }
 
 /** OpenID Connect Core §3.1.3.6. No specification names the hash for ML-DSA. */
-function accessTokenHash(accessToken: string, alg: Algorithm): string | undefined {
+function atHashOf(accessToken: string, alg: Algorithm): string | undefined {
   if (alg === 'ML-DSA-44') return undefined
   const digest = hash(alg === 'Ed25519' ? 'sha512' : 'sha256', accessToken, 'buffer')
   return digest.subarray(0, digest.length / 2).toString('base64url')
