@@ -38,7 +38,8 @@ interface RequestSeries {
  */
 export class RequestHistogram {
   readonly name = 'gatepass_http_request_duration_seconds'
-  readonly #series = new Map<string, RequestSeries>()
+  /** By route. */
+  readonly #series = new Map<string, readonly RequestSeries[]>()
 
   observe(labels: RequestLabels, seconds: number): void {
     const series = this.#seriesOf(labels)
@@ -49,11 +50,14 @@ export class RequestHistogram {
   }
 
   #seriesOf(labels: RequestLabels): RequestSeries {
-    const key = `${labels.method} ${labels.route} ${labels.status}`
-    const known = this.#series.get(key)
+    const { method, route, status } = labels
+    const ofRoute = this.#series.get(route) ?? []
+    const known = ofRoute.find(
+      (one) => one.labels.status === status && one.labels.method === method,
+    )
     if (known !== undefined) return known
     const series = { labels, counts: [...requestBuckets, Infinity].map(() => 0), totalSeconds: 0 }
-    this.#series.set(key, series)
+    this.#series.set(route, [...ofRoute, series])
     return series
   }
 
@@ -64,7 +68,7 @@ export class RequestHistogram {
       help: 'Time from the request line to the end of the response, by route pattern.',
       type: 'histogram',
       aggregator: 'sum',
-      values: [...this.#series.values()].flatMap((series) => this.#valuesOf(series)),
+      values: [...this.#series.values()].flat().flatMap((series) => this.#valuesOf(series)),
     }
   }
 
