@@ -38,8 +38,10 @@ export async function replaceFile(
   const temporary = `${path}.${randomId()}.tmp`
   try {
     await writeFile(temporary, text, { flag: 'wx', mode, flush: true })
-    if (modifiedAtMs !== undefined)
-      await utimes(temporary, modifiedAtMs / 1000, modifiedAtMs / 1000)
+    if (modifiedAtMs !== undefined) {
+      const modifiedAt = modifiedAtMs / 1000
+      await utimes(temporary, modifiedAt, modifiedAt)
+    }
     await rename(temporary, path)
   } catch (error) {
     await rm(temporary, { force: true }).catch(() => {})

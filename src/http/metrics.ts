@@ -33,8 +33,8 @@ interface RequestSeries {
 }
 
 /**
- * The histogram of requests. That of prom-client would check the labels of each request, and write a text of
- * them, in a twentieth of the time of a verification.
+ * The histogram of requests. The one of prom-client checks the labels of each request and builds a text of
+ * them, which takes a twentieth of the time of a request at `/verify`.
  */
 export class RequestHistogram {
   readonly name = 'gatepass_http_request_duration_seconds'
