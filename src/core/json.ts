@@ -55,10 +55,9 @@ const objectMemberBytes = 12
 export function heapBytesOf(value: unknown): number {
   if (typeof value === 'string') return stringHeaderBytes + value.length
   if (typeof value !== 'object' || value === null) return 0
-  const memberBytes = Array.isArray(value) ? arrayMemberBytes : objectMemberBytes
-  let bytes = containerBytes
-  for (const member of Object.values(value)) {
-    bytes += memberBytes + heapBytesOf(member)
-  }
+  const isArray = Array.isArray(value)
+  const members: unknown[] = isArray ? value : Object.values(value)
+  let bytes = containerBytes + members.length * (isArray ? arrayMemberBytes : objectMemberBytes)
+  for (const member of members) bytes += heapBytesOf(member)
   return bytes
 }

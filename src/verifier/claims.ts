@@ -101,7 +101,10 @@ function isFor(aud: AccessTokenClaims['aud'] | undefined, accepted: readonly str
 
 /** Many requests share cached claims: no request may change them for the others. */
 function deepFreeze<T extends JsonValue>(value: T): T {
-  for (const child of Object.values(value as JsonObject)) {
+  const children: readonly JsonValue[] = Array.isArray(value)
+    ? value
+    : Object.values(value as object)
+  for (const child of children) {
     if (typeof child === 'object' && child !== null) deepFreeze(child)
   }
   return Object.freeze(value)
