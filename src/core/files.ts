@@ -1,6 +1,6 @@
 import { mkdirSync, statSync } from 'node:fs'
 import { rename, rm, utimes, writeFile } from 'node:fs/promises'
-import { dirname } from 'node:path'
+import { dirname, extname } from 'node:path'
 import { randomId } from './secrets.ts'
 
 /**
@@ -47,4 +47,9 @@ export async function replaceFile(
     await rm(temporary, { force: true }).catch(() => {})
     throw error
   }
+}
+
+/** Returns the URL of a program beside a module: `.ts` beside a source, `.js` beside a built module. */
+export function programBeside(module: ImportMeta, name: string): URL {
+  return new URL(`./${name}${extname(module.filename)}`, module.url)
 }

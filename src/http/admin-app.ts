@@ -1,7 +1,7 @@
 import type { FastifyBaseLogger, FastifyInstance } from 'fastify'
 import { Registry } from 'prom-client'
 import { asGatepassError, GatepassError } from '../core/errors.ts'
-import { isForeignHost } from '../core/foreign-host.ts'
+import { isForeignHost } from '../core/networks.ts'
 import { collectRoutes, createApp, refuseOtherMethods } from './app.ts'
 
 export interface AdminAppOptions {

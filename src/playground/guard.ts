@@ -1,7 +1,6 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { GatepassError } from '../core/errors.ts'
-import { isForeignHost } from '../core/foreign-host.ts'
-import { addressesIn } from '../core/networks.ts'
+import { addressesIn, isForeignHost } from '../core/networks.ts'
 
 const isLoopback = addressesIn(['127.0.0.0/8', '::1'])
 

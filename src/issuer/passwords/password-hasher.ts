@@ -6,7 +6,7 @@ import { fileURLToPath } from 'node:url'
 import { BoundedQueue } from '../../core/bounded-queue.ts'
 import { systemClock } from '../../core/clock.ts'
 import { GatepassError } from '../../core/errors.ts'
-import { programBeside } from '../../core/program.ts'
+import { programBeside } from '../../core/files.ts'
 import { equalBytes } from '../../core/secrets.ts'
 import type { HashJob, HashReply } from './hash-process.ts'
 import {

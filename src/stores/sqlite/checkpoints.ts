@@ -1,6 +1,6 @@
 import type { DatabaseSync, StatementSync } from 'node:sqlite'
 import { Worker } from 'node:worker_threads'
-import { programBeside } from '../../core/program.ts'
+import { programBeside } from '../../core/files.ts'
 
 /** A checkpoint starts at this size: in a smaller WAL, fewer writes share the copy of a page. */
 const startBytes = 32 * 1024 ** 2
