@@ -1,4 +1,4 @@
-import { done, openStore } from './indexed-db.ts'
+import { done, openStore } from './platform.ts'
 import type { KeyPair } from './types.ts'
 
 const algorithm = { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' }

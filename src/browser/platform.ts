@@ -34,6 +34,7 @@ interface Page {
   readonly location?: object
   readonly document?: { readonly hidden: boolean }
   readonly navigator?: Partial<Navigator>
+  readonly indexedDB: { open(name: string): OpenRequest }
   readonly BroadcastChannel?: typeof BroadcastChannel
   addEventListener: EventTarget['addEventListener']
   removeEventListener: EventTarget['removeEventListener']
@@ -140,4 +141,52 @@ function onWake(listener: (wasAway: boolean) => void): () => void {
   return () => {
     for (const name of names) page.removeEventListener(name, wake, true)
   }
+}
+
+/** An object store of IndexedDB in its transaction. Transactions of all tabs take turns. */
+interface Store {
+  readonly transaction: Transaction
+  get(key: string): StoreRequest<unknown>
+  put(value: unknown, key: string): StoreRequest<unknown>
+  delete(key: string): StoreRequest<unknown>
+}
+
+interface Transaction {
+  objectStore(name: string): Store
+  oncomplete: () => void
+  onabort: () => void
+}
+
+interface Database {
+  createObjectStore(name: string): void
+  close(): void
+  transaction(store: string, mode: 'readwrite'): Transaction
+}
+
+interface StoreRequest<T> {
+  readonly result: T
+  readonly error: unknown
+  onsuccess: () => void
+  onerror: () => void
+}
+
+type OpenRequest = StoreRequest<Database> & { onupgradeneeded: () => void }
+
+/** Opens the object store of Gatepass in IndexedDB, with a new transaction. */
+export async function openStore(): Promise<Store> {
+  const name = 'gatepass'
+  const opening = page.indexedDB.open(name)
+  opening.onupgradeneeded = () => opening.result.createObjectStore(name)
+  const database = await done(opening)
+  const store = database.transaction(name, 'readwrite').objectStore(name)
+  // It closes after the transaction.
+  database.close()
+  return store
+}
+
+export function done<T>(request: StoreRequest<T>): Promise<T> {
+  return new Promise((resolve, reject) => {
+    request.onsuccess = () => resolve(request.result)
+    request.onerror = () => reject(request.error)
+  })
 }

@@ -1,8 +1,7 @@
 import type { TokenResponse } from './access-token.ts'
 import type { DpopProver } from './dpop.ts'
-import { done, openStore } from './indexed-db.ts'
 import { AuthClientError, IssuerCalls } from './issuer-calls.ts'
-import type { Platform } from './platform.ts'
+import { done, openStore, type Platform } from './platform.ts'
 import type { AuthErrorCode } from './types.ts'
 
 /** A code that the issuer has sent to this page, and the values of the request for it. */
