@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import t from 'tap'
 import { packageVersion } from '../../src/cli/context.ts'
 import { runCommand } from '../support/commands.ts'
+import { createFirstKey } from '../support/keys.ts'
 import { run } from '../support/processes.ts'
 import { createTestFolder } from '../support/test-folder.ts'
 
@@ -183,13 +184,17 @@ t.test(
   },
 )
 
-t.test('only keys rotate creates a key; it signs later', async (t) => {
+t.test('keys rotate creates a key that signs later, and never the first key', async (t) => {
   const cwd = createTestFolder(t)
   const keys = (args: string[]) => runCommand(['keys', ...args], { cwd, env })
   const unknown = await keys(['revoke', 'epoch-692-ES256'])
   t.equal(unknown.code, 2)
   t.match(unknown.stderr, /There is no key epoch-692-ES256/)
+  const early = await keys(['rotate'])
+  t.equal(early.code, 2)
+  t.match(early.stderr, /GATEPASS_KEYS_URL has no keys: is its volume mounted/)
   t.equal((await keys(['list'])).stdout, 'none\n')
+  await createFirstKey(cwd, env)
   const rotated = await keys(['rotate'])
   t.equal(rotated.code, 0)
   t.match(rotated.stdout, /It signs from 20\d\d-/)

@@ -10,7 +10,7 @@ import {
   generateEncryptionKeyPair,
   keyAgreement,
 } from '../../tokens/encryption-key.ts'
-import { adminConfigOf, type CliContext, configOf } from '../context.ts'
+import { adminConfigOf, type CliContext, configOf, unusableSetting } from '../context.ts'
 import {
   listKeyStatuses,
   openKeys,
@@ -37,6 +37,7 @@ export async function listKeys(context: CliContext, options: { json: boolean }):
 /** `gatepass keys rotate`: publishes the next key before the end of the epoch. */
 export async function rotateKeys(context: CliContext, options: { json: boolean }): Promise<void> {
   const { settings } = configOf(context, 'issuer')
+  await requireKeys(settings, context.cwd)
   const keys = await openKeys(settings, context.cwd)
   const { name, kid, alg, activateAtMs } = await keys.rotate()
   await keys.close()
@@ -47,6 +48,20 @@ export async function rotateKeys(context: CliContext, options: { json: boolean }
       `The key ${kid} (${alg}) is published. It signs from ${row.activates_at}, when every verifier has it.\n`,
     )
   }
+}
+
+/**
+ * Refuses an empty store, such as a volume that is not mounted: running issuers would adopt the new keys and
+ * lose those that have signed their tokens.
+ *
+ * @throws `config_invalid`
+ */
+async function requireKeys(settings: Settings, cwd: string): Promise<void> {
+  if ((await listKeyStatuses(settings, cwd)).length > 0) return
+  throw unusableSetting(
+    'keys_url',
+    'has no keys: is its volume mounted, and is this the right folder? An issuer creates the first key',
+  )
 }
 
 /**
