@@ -1,4 +1,4 @@
-import { readFileSync, statSync } from 'node:fs'
+import { readdirSync, readFileSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { freePort } from '../../scripts/free-port.ts'
@@ -6,8 +6,10 @@ import { runCommand } from '../support/commands.ts'
 import { createFirstKey } from '../support/keys.ts'
 import { postJson } from '../support/post-json.ts'
 import { run, TestProcess, untilStatus } from '../support/processes.ts'
+import { projectFolder } from '../support/project.ts'
 import { createTestFolder } from '../support/test-folder.ts'
 
+const isNotLinux = process.platform !== 'linux' && 'prlimit is a program of Linux'
 const password = 'correct horse battery staple'
 const audience = 'https://api.example.com'
 
@@ -53,6 +55,17 @@ for (const curve of ['P-256', 'X25519']) {
     t.notOk(shown.stdout.includes(privateJwk.d), 'nor in what config shows')
   })
 }
+
+t.test('a disk without space leaves no key file', { skip: isNotLinux }, async (t) => {
+  const cwd = createTestFolder(t)
+  const program = [process.execPath, join(projectFolder, 'src/cli/main.ts')]
+  const command = ['prlimit', '--fsize=0', ...program, 'keys', 'encryption', 'key.json']
+  const { code, stdout, stderr } = await run(t, [], { cwd, command })
+  t.equal(code, 2)
+  t.match(stderr, /The file key\.json cannot be created \(EFBIG\)/)
+  t.equal(stdout, '')
+  t.same(readdirSync(cwd), [])
+})
 
 t.test('no token is encrypted while a key signs whose tokens are too long', async (t) => {
   const cwd = createTestFolder(t)

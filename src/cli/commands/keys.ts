@@ -1,4 +1,4 @@
-import { writeFileSync } from 'node:fs'
+import { rmSync, writeFileSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { calculateJwkThumbprint, type JWK } from 'jose'
 import type { Settings } from '../../config/settings.ts'
@@ -136,11 +136,14 @@ export async function createEncryptionKey(
   { curve }: { curve: EncryptionCurve },
 ): Promise<void> {
   const { publicJwk, privateJwk } = await createEncryptionKeyPair(curve)
+  const path = resolve(context.cwd, file)
   try {
     const text = `${JSON.stringify([privateJwk], null, 2)}\n`
-    writeFileSync(resolve(context.cwd, file), text, { flag: 'wx', mode: 0o600 })
+    writeFileSync(path, text, { flag: 'wx', mode: 0o600, flush: true })
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException
+    // A full disk leaves a part of the file, which would keep the command from being repeated.
+    if (code !== 'EEXIST') rmSync(path, { force: true })
     const detail = `The file ${file} cannot be created (${code}).`
     throw new GatepassError('config_invalid', { detail })
   }
