@@ -4,7 +4,7 @@ import { type GatepassError, problemType } from '../core/errors.ts'
 import { isPromise } from '../core/promise.ts'
 import type { AccessTokenClaims } from '../tokens/access-token.ts'
 import { pathAndQuery, readPublicUrl, type TargetedRequest } from './dpop/target-uri.ts'
-import { checkFunction, createGuard, failureOf, type RouteAuth } from './guard.ts'
+import { checkFunction, checkGuardOptions, createGuard, failureOf, type RouteAuth } from './guard.ts'
 import {
   createResourceMetadata,
   type ProtectedResource,
@@ -100,8 +100,9 @@ export interface ExpressAuthOptions extends RouteAuth, ResourceOption {
  */
 export function requireToken(
   verifier: Verifier,
-  { publicUrl, resource, onRefused, ...auth }: ExpressAuthOptions = {},
+  options: ExpressAuthOptions = {},
 ): ConnectMiddleware {
+  const { publicUrl, resource, onRefused, ...auth } = checkGuardOptions(options)
   const metadata = resource === undefined ? null : createResourceMetadata(verifier, resource)
   const guard = createGuard(verifier, auth, metadata?.url)
   const targetOf = readPublicUrl(publicUrl)

@@ -2,7 +2,7 @@
 import { type GatepassError, problemType } from '../core/errors.ts'
 import type { AccessTokenClaims } from '../tokens/access-token.ts'
 import { readPublicUrl } from './dpop/target-uri.ts'
-import { checkFunction, createGuard, type RouteAuth } from './guard.ts'
+import { checkFunction, checkGuardOptions, createGuard, type RouteAuth } from './guard.ts'
 import {
   createResourceMetadata,
   type ProtectedResource,
@@ -60,8 +60,9 @@ export type Authorized =
  */
 export function tokenGuard(
   verifier: Verifier,
-  { publicUrl, resource, onRefused, ...auth }: FetchAuthOptions = {},
+  options: FetchAuthOptions = {},
 ): (request: Request) => Promise<Authorized> {
+  const { publicUrl, resource, onRefused, ...auth } = checkGuardOptions(options)
   const metadata = resource === undefined ? null : createResourceMetadata(verifier, resource)
   const guard = createGuard(verifier, auth, metadata?.url)
   const targetOf = readPublicUrl(publicUrl)

@@ -75,6 +75,12 @@ export function checkVerifier(verifier: Verifier): void {
   })
 }
 
+/** @throws `config_invalid` for null and any other value that is not an object */
+export function checkGuardOptions<Options extends object>(options: Options): Options {
+  if (isJsonObject(options)) return options
+  throw new GatepassError('config_invalid', { detail: 'The options of a guard must be an object.' })
+}
+
 /** @throws `config_invalid` if an option is neither undefined nor a function */
 export function checkFunction(name: string, option: unknown): void {
   if (option === undefined || typeof option === 'function') return

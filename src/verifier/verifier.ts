@@ -44,7 +44,7 @@ export interface Verifier {
    *   `token_signature`, `token_claims`, `token_expired`, `token_not_yet_valid`, `token_revoked`,
    *   `scope_insufficient`, `token_unbound`, `dpop_proof_missing`, `dpop_proof_invalid`,
    *   `dpop_proof_replayed`, `revocations_stale`, `keys_unavailable`; `config_invalid` for a misspelled
-   *   requirement; `internal_error` if a component of the application fails
+   *   requirement, or null; `internal_error` if a component of the application fails
    */
   verify(token: string, requirements?: TokenRequirements): Promise<AccessTokenClaims>
   /**
@@ -83,6 +83,12 @@ export function verifyNowOf(verifier: Verifier): VerifyNow {
 }
 
 const noRequirements: TokenRequirements = {}
+
+/** @throws `config_invalid` for null, because a requirement that got lost must not be ignored */
+function withoutRequirements(given: null | undefined): TokenRequirements {
+  if (given === undefined) return noRequirements
+  throw new GatepassError('config_invalid', { detail: 'The requirements must be an object.' })
+}
 
 /**
  * Creates a verifier for the access tokens (RFC 9068) of one issuer, or of several.
@@ -183,8 +189,9 @@ export function createVerifier(options: VerifierOptions | IssuersOptions): Verif
     return isKeyInUse(result) ? result : verifyFromMemory(parsed)
   }
 
-  function verifySync(token: string, requirements = noRequirements): AccessTokenClaims {
+  function verifySync(token: string, given?: TokenRequirements): AccessTokenClaims {
     try {
+      const requirements = given ?? withoutRequirements(given)
       const cached = lookUp(token)
       if (cached !== undefined) return accept(token, cached, requirements)
       return admit(token, verifyFromMemory(parse(decrypt(token))), requirements)
@@ -196,10 +203,11 @@ export function createVerifier(options: VerifierOptions | IssuersOptions): Verif
   /** @param isRenewed whether the keys have just been renewed for this call */
   function verifyUnlessPending(
     token: string,
-    requirements = noRequirements,
+    given?: TokenRequirements,
     isRenewed = false,
   ): AccessTokenClaims | Promise<AccessTokenClaims> {
     try {
+      const requirements = given ?? withoutRequirements(given)
       const cached = lookUp(token)
       const renewal = isRenewed ? undefined : cached?.issuer.keys.renew?.()
       if (renewal !== undefined) {

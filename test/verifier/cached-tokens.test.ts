@@ -100,6 +100,9 @@ t.test('a misspelled requirement is not ignored', async (t) => {
   for (const failClosed of ['yes', 1, {}, { maxStaleness: 60 }, null]) {
     t.equal(await codeFor({ failClosed }), 'revocations_stale', JSON.stringify(failClosed))
   }
+  const none = null as never
+  t.equal(await codeFor(none), 'config_invalid')
+  t.throws(() => verifier.verifySync(token, none), { code: 'config_invalid' })
 })
 
 t.test('fails closed by the age of the revocation list', async (t) => {

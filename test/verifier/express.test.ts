@@ -9,6 +9,7 @@ import {
   type ConnectRequest,
   requireToken,
 } from '../../src/verifier/express.ts'
+import { tokenGuard } from '../../src/verifier/fetch.ts'
 import { createVerifier } from '../../src/verifier/index.ts'
 import { makeProof, makeProofKey } from '../support/dpop.ts'
 import { startHttpServer } from '../support/http-server.ts'
@@ -96,7 +97,10 @@ t.test('accepts a DPoP proof over HTTP/2, for the host of the request', async (t
 })
 
 t.test('a misspelt requirement prevents the start', async (t) => {
-  t.throws(() => requireToken(verifier, { scopes: 'a' } as never), { code: 'config_invalid' })
+  for (const given of [{ scopes: 'a' }, null, ['a'], 'a']) {
+    t.throws(() => requireToken(verifier, given as never), { code: 'config_invalid' })
+    t.throws(() => tokenGuard(verifier, given as never), { code: 'config_invalid' })
+  }
   for (const other of [undefined, null, 'https://auth.example.com', options]) {
     const refusal = { code: 'config_invalid', message: /createVerifier/ }
     t.throws(() => requireToken(other as never), refusal)
