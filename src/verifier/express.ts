@@ -4,7 +4,13 @@ import { type GatepassError, problemType } from '../core/errors.ts'
 import { isPromise } from '../core/promise.ts'
 import type { AccessTokenClaims } from '../tokens/access-token.ts'
 import { pathAndQuery, readPublicUrl, type TargetedRequest } from './dpop/target-uri.ts'
-import { checkFunction, checkGuardOptions, createGuard, failureOf, type RouteAuth } from './guard.ts'
+import {
+  checkFunction,
+  checkGuardOptions,
+  createGuard,
+  failureOf,
+  type RouteAuth,
+} from './guard.ts'
 import {
   createResourceMetadata,
   type ProtectedResource,

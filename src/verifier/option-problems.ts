@@ -242,13 +242,20 @@ function* keyProblems(given: Unchecked): Iterable<FieldProblem> {
   if (jwksFile !== undefined && isRequestScoped()) {
     yield problem('jwksFile', 'this runtime has no files that outlive a request')
   }
-  if (jwksFile !== undefined && (jwks !== undefined || keys !== undefined)) {
-    yield problem('jwksFile', 'it is for fetched keys, and cannot be combined with jwks or keys')
-  }
+  if (jwks !== undefined || keys !== undefined) yield* fetchProblems(given)
   if (sources.length > 0 || !isName(issuer)) return
   if (!isPlainAddress(issuer)) {
     const detail = 'it must be an http or https address without white space, unless keys are given'
     yield problem('issuer', detail)
+  }
+}
+
+/** Finds the options of fetches where nothing is fetched. */
+function* fetchProblems(given: Unchecked): Iterable<FieldProblem> {
+  const { revocations = false } = given
+  const isFeed = revocations === true || (isRecord(revocations) && !('isRevoked' in revocations))
+  for (const name of ['jwksFile', 'maxJwksAgeSeconds', ...(isFeed ? [] : ['fetchTimeoutMs'])]) {
+    if (given[name] !== undefined) yield problem(name, 'it has no effect with jwks or keys')
   }
 }
 
