@@ -1,5 +1,5 @@
 import type { PlaygroundState } from '../api.ts'
-import { busyWhile, button, byId, el, messageOf, setText } from './dom.ts'
+import { button, byId, el, messageOf, onClick, setText } from './dom.ts'
 import type { Page } from './page.ts'
 import { jsonOf, Refused } from './server.ts'
 import type { Traffic } from './traffic.ts'
@@ -65,13 +65,10 @@ export function startCartCard({ auth, feed, traffic }: Page): void {
     if (next !== null && next !== session) load()
     session = next
   })
-  const again = byId('reload-cart')
-  again.addEventListener('click', () =>
-    busyWhile(again, async () => {
-      const before = last
-      for (let reloads = 0; last === before && reloads < maxReloads; reloads++) await load()
-    }),
-  )
+  onClick('reload-cart', async () => {
+    const before = last
+    for (let reloads = 0; last === before && reloads < maxReloads; reloads++) await load()
+  })
 }
 
 /** The shop when one of its replicas is ready; the verifiers if there is no shop. */

@@ -59,22 +59,23 @@ export function listView<T>(id: string, row: (item: T) => Node): (items: readonl
   }
 }
 
+type Work = () => Promise<unknown>
+
 /** Creates a button that ignores clicks while its work runs. */
-export function button(
-  label: string,
-  attributes: Attributes,
-  work: () => Promise<void> | void,
-): HTMLButtonElement {
+export function button(label: string, attributes: Attributes, work: Work): HTMLButtonElement {
   const made = el('button', { type: 'button', ...attributes }, label)
   made.addEventListener('click', () => busyWhile(made, work))
   return made
 }
 
+/** Runs work when a button of index.html is clicked. Ignores clicks while the work runs. */
+export function onClick(id: string, work: Work): void {
+  const element = byId(id)
+  element.addEventListener('click', () => busyWhile(element, work))
+}
+
 /** Runs the work of a button. `aria-disabled` keeps the focus, which a disabled button would lose. */
-export async function busyWhile(
-  element: HTMLElement,
-  work: () => Promise<void> | void,
-): Promise<void> {
+export async function busyWhile(element: HTMLElement, work: Work): Promise<void> {
   if (element.getAttribute('aria-disabled') === 'true') return
   element.setAttribute('aria-disabled', 'true')
   try {

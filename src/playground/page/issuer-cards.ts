@@ -1,10 +1,15 @@
+import type { AuditEvent } from '../../issuer/audit.ts'
 import type { KeyState, PlaygroundEvent } from '../api.ts'
 import { button, byId, el, listView, notify, shortId } from './dom.ts'
 import type { Page } from './page.ts'
 import { issuer, jsonOf } from './server.ts'
-import { eventWords, keyStateWords } from './words.ts'
 
-const maxShownEvents = 15
+/** Explains each state of a signing key. */
+const keyStateWords: Readonly<Record<KeyState['state'], string>> = {
+  pending: 'published; does not sign yet',
+  active: 'signs new tokens',
+  retiring: 'no new tokens; still verifies',
+}
 
 /** Starts the list of published signing keys. */
 export function startKeysCard({ feed }: Page): void {
@@ -21,6 +26,31 @@ function keyRow({ kid, state, signs_in_s }: KeyState): HTMLElement {
     el('span', { class: 'badge' }, state),
     el('span', { class: 'meaning' }, `${keyStateWords[state]}${delay}`),
   )
+}
+
+const maxShownEvents = 15
+
+/** Explains each audit event. */
+const eventWords: Readonly<Record<AuditEvent, string>> = {
+  'login.ok': 'a user signed in',
+  'login.failed': 'a sign-in failed: wrong user name or password',
+  'login.throttled': 'a sign-in was refused: too many attempts',
+  'refresh.rotated': 'the refresh token was replaced',
+  'refresh.replayed': 'a refresh was repeated and got the same tokens',
+  'refresh.reused': 'a replaced refresh token came back: the session was revoked',
+  'refresh.refused': 'a refresh was refused',
+  logout: 'a user signed out',
+  'logout.all': 'a user signed out on all devices',
+  'session.revoked': 'a session was signed out from another device',
+  'consent.granted': 'a user let an application use the account',
+  'consent.withdrawn': 'a user withdrew the consent for an application',
+  'client.refused': 'a client failed to authenticate',
+  'token.issued': 'a service received an access token',
+  'token.exchanged': 'a service exchanged the token of a user',
+  'key.created': 'a signing key was created',
+  'key.activated': 'a signing key became active',
+  'key.removed': 'a key was removed from the published keys',
+  'key.revoked': 'a key was revoked: its tokens are refused',
 }
 
 /** Starts the audit log, newest event first. */

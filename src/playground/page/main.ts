@@ -1,20 +1,20 @@
+import { AuthClientError, type AuthState } from '../../browser/index.ts'
 import { browser } from '../../browser/platform.ts'
 import { startCartCard } from './cart-card.ts'
 import { startDevicesCard } from './devices-card.ts'
-import { byId, notify } from './dom.ts'
+import { busyWhile, byId, el, messageOf, notify, onClick, setText, shortId } from './dom.ts'
 import { startEventsCard, startKeysCard, startThirdPartyCard } from './issuer-cards.ts'
 import { Page } from './page.ts'
 import { startReplicasCard } from './replicas-card.ts'
 import { startScenarios } from './scenarios.ts'
-import { showAuthState, startAccount, startSignIn } from './sign-in.ts'
 import { startAccessTokenCard, startRefreshTokenCard } from './token-cards.ts'
 
 const page = new Page()
 const { auth } = page
 
 startTheme()
-startAccount(page)
-startSignIn(page)
+startAccount()
+startSignIn()
 startAccessTokenCard(page)
 startRefreshTokenCard(page)
 startReplicasCard(page)
@@ -27,7 +27,7 @@ startEventsCard(page)
 
 let before = auth.state
 auth.onChange((state) => {
-  showAuthState(page, state, before)
+  showAuthState(state, before)
   before = state
 })
 page.feed.onState(() => {
@@ -39,7 +39,7 @@ page.feed.ask()
 auth
   .getAccessToken()
   .catch(() => notify('The issuer is not responding. Start it again.', 'bad'))
-  .finally(() => showAuthState(page, auth.state, auth.state))
+  .finally(() => showAuthState(auth.state, auth.state))
 
 /** Starts the button that switches the theme. The browser keeps the choice. */
 function startTheme(): void {
@@ -59,4 +59,95 @@ function startTheme(): void {
     show()
   })
   show()
+}
+
+/** Starts the sign-in form. */
+function startSignIn(): void {
+  const { feed, password: prompt } = page
+  const form = byId<HTMLFormElement>('sign-in-form')
+  const username = byId<HTMLInputElement>('username')
+  const password = byId<HTMLInputElement>('password')
+  const submit = byId<HTMLButtonElement>('sign-in-button')
+  password.value = prompt.known ?? ''
+  byId('from-terminal').hidden = prompt.known === null
+  byId('where-password').hidden = prompt.known !== null
+  // Once: a user may clear the field to enter another name.
+  feed
+    .until(() => true)
+    .then(({ username: name }) => {
+      if (username.value === '') username.value = name
+    })
+  form.addEventListener('submit', (event) => {
+    event.preventDefault()
+    busyWhile(submit, async () => {
+      showError('')
+      try {
+        await auth.login({ username: username.value, password: password.value })
+        prompt.keep(password.value)
+      } catch (error) {
+        showError(refusalOf(error))
+        password.focus()
+      }
+    })
+  })
+}
+
+function showError(text: string): void {
+  const place = byId('sign-in-error')
+  setText(place, text)
+  place.hidden = text === ''
+  byId('password').setAttribute('aria-invalid', String(text !== ''))
+}
+
+function refusalOf(error: unknown): string {
+  if (!(error instanceof AuthClientError)) return 'The sign-in failed. Reload the page.'
+  if (error.code === 'too_many_attempts') {
+    return `Too many attempts. Try again in ${error.retryAfterSeconds ?? 'a few'} seconds.`
+  }
+  return messageOf(error)
+}
+
+/** Starts the header with the user's name and the sign-out buttons. */
+function startAccount(): void {
+  onClick('sign-out', () => {
+    page.expectSignOut('here')
+    return auth.logout()
+  })
+  onClick('sign-out-everywhere', () => {
+    page.expectSignOut('here')
+    return auth.logoutEverywhere()
+  })
+}
+
+/** Shows the dashboard to a user who is signed in, and the form to everyone else. */
+function showAuthState(state: AuthState, before: AuthState): void {
+  const isSignedIn = state.status === 'signed-in'
+  document.documentElement.dataset.status = state.status
+  byId('welcome').hidden = isSignedIn
+  byId('dashboard').hidden = !isSignedIn
+  byId('account').hidden = !isSignedIn
+  if (isSignedIn) {
+    setText(byId('session-id'), shortId(state.sessionId))
+    // Another page of this site may have signed in another user.
+    if (before.status === 'signed-in' && before.sessionId === state.sessionId) return
+    showSignOutMessage(null)
+    showUser()
+    if (before.status === 'signed-out') byId('dashboard-title').focus()
+  } else if (before.status === 'signed-in') {
+    showSignOutMessage(page.signOutMessage())
+    byId('welcome-title').focus()
+  }
+}
+
+function showUser(): void {
+  auth
+    .user()
+    .then((user) => setText(byId('user-name'), user?.username ?? ''))
+    .catch(() => {})
+}
+
+function showSignOutMessage(text: string | null): void {
+  const place = byId('farewell')
+  place.hidden = text === null
+  place.replaceChildren(...(text === null ? [] : [el('p', {}, text)]))
 }

@@ -1,9 +1,8 @@
 import { createAuthClient } from '../../browser/index.ts'
 import type { PlaygroundEvent, RefreshTokenState } from '../api.ts'
-import { busyWhile, byId, el, notify, setText, shortId } from './dom.ts'
+import { byId, el, notify, onClick, setText, shortId } from './dom.ts'
 import type { Page } from './page.ts'
 import { issuer, jsonOf } from './server.ts'
-import { claimWords } from './words.ts'
 
 const lifetimePollMs = 250
 const refreshTokenPollMs = 2_000
@@ -38,19 +37,11 @@ export function startAccessTokenCard({ auth }: Page): void {
     const leftMs = state.accessTokenExpiresAtMs - Date.now()
     showLifetime(Math.max(0, leftMs / 1000), lifetimeSeconds)
   }, lifetimePollMs)
-  const refresh = byId('refresh-now')
-  refresh.addEventListener('click', () =>
-    busyWhile(refresh, async () => {
-      await refreshNow()
-    }),
-  )
-  const copy = byId('copy-token')
-  copy.addEventListener('click', () =>
-    busyWhile(copy, async () => {
-      await navigator.clipboard.writeText((await auth.getAccessToken()) ?? '')
-      notify('Copied the access token. Try: npm run gatepass -- token inspect -', 'good')
-    }),
-  )
+  onClick('refresh-now', refreshNow)
+  onClick('copy-token', async () => {
+    await navigator.clipboard.writeText((await auth.getAccessToken()) ?? '')
+    notify('Copied the access token. Try: npm run gatepass -- token inspect -', 'good')
+  })
 }
 
 /**
@@ -84,6 +75,25 @@ export function decodePart(part: string): Record<string, unknown> {
   const text = atob(part.replaceAll('-', '+').replaceAll('_', '/'))
   const bytes = Uint8Array.from(text, (character) => character.charCodeAt(0))
   return JSON.parse(new TextDecoder().decode(bytes)) as Record<string, unknown>
+}
+
+/** Explains the members of a token's header and claims. */
+const claimWords: Readonly<Record<string, string>> = {
+  acr: 'sign-in level',
+  alg: 'algorithm',
+  aud: 'audience',
+  amr: 'sign-in method',
+  auth_time: 'signed in at',
+  client_id: 'client',
+  exp: 'expires at',
+  iat: 'issued at',
+  iss: 'issuer',
+  jti: 'token id',
+  kid: 'key id',
+  scope: 'scope',
+  sid: 'session',
+  sub: 'user',
+  typ: 'type',
 }
 
 const times = new Set(['exp', 'iat', 'auth_time', 'nbf'])

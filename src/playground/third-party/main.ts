@@ -1,6 +1,6 @@
 import { AuthClientError, createAuthClient } from '../../browser/redirect.ts'
 import type { ThirdPartySettings } from '../api.ts'
-import { busyWhile, byId, el, messageOf, notify, setText, shortId } from '../page/dom.ts'
+import { byId, el, messageOf, notify, onClick, setText, shortId } from '../page/dom.ts'
 
 const settings = (await (await fetch('settings.json')).json()) as ThirdPartySettings
 const { issuer, api } = settings
@@ -31,11 +31,6 @@ await auth.returned.catch(note)
 await auth.getAccessToken().catch(note)
 await showState()
 if (failures.length > 0) showRefusal(failures[0])
-
-function onClick(id: string, work: () => Promise<unknown>): void {
-  const button = byId(id)
-  button.addEventListener('click', () => busyWhile(button, async () => void (await work())))
-}
 
 /** Shows what the application knows of the user, or the button to sign in. */
 async function showState(): Promise<void> {
