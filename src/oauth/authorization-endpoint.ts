@@ -189,15 +189,9 @@ export class AuthorizationEndpoint {
     return { kind: 'redirect', url } as const
   }
 
-  /**
-   * Returns the redirect that reports a failure to a client whose request shows no page (RFC 6749
-   * §4.1.2.1).
-   *
-   * @throws the failure, if the request may show a page
-   */
+  /** Returns the redirect that reports a failure to the client (RFC 6749 §4.1.2.1). */
   failureUrl({ request }: Pending, failure: unknown): string {
-    const { prompts, redirectUri, state } = request
-    if (!prompts.has('none')) throw failure
+    const { redirectUri, state } = request
     return refusalUrl({ redirectUri, state, ...refusalOf(failure) }, this.#options.issuer)
   }
 
@@ -317,33 +311,25 @@ export class InteractionCodec {
    */
   decode(text: string | undefined, browserId: string | undefined): Interaction {
     const [payload = '', mac = ''] = text?.split('.') ?? []
-    if (browserId === undefined || !this.#mac.isValid(`${browserId}.${payload}`, mac)) {
+    const isOurs = browserId !== undefined && this.#mac.isValid(`${browserId}.${payload}`, mac)
+    const interaction = isOurs ? unverifiedInteraction(payload) : null
+    const nowMs = this.#clock.nowMs()
+    if (interaction === null || nowMs - interaction.startedAtMs > interactionLifetimeMs) {
       throw new GatepassError('form_expired')
     }
-    const interaction = parseInteraction(payload)
-    const ageMs = this.#clock.nowMs() - interaction.startedAtMs
-    if (ageMs > interactionLifetimeMs) throw new GatepassError('form_expired')
     return interaction
   }
 }
 
 /**
- * Returns the query of the authorization request in a form, without verification: anybody can make
+ * Returns the interaction of a form without verification, or null if there is none. Anybody can make
  * such a form, as anybody can make a link.
- *
- * @throws `form_expired` if there is none, or the request was pushed: the client must push a new one
  */
-export function unverifiedQuery(text = ''): string {
-  const { parameters, pushedId } = parseInteraction(text.split('.', 1)[0] ?? '')
-  if (pushedId !== undefined) throw new GatepassError('form_expired')
-  return String(new URLSearchParams(parameters))
-}
-
-function parseInteraction(payload: string): Interaction {
+export function unverifiedInteraction(text: string): Interaction | null {
+  const [payload = ''] = text.split('.', 1)
   const interaction = parseJson(Buffer.from(payload, 'base64url').toString())
   const parameters = isJsonObject(interaction) ? interaction.parameters : undefined
   const areTexts =
     isJsonObject(parameters) && Object.values(parameters).every((one) => typeof one === 'string')
-  if (!areTexts) throw new GatepassError('form_expired')
-  return interaction as unknown as Interaction
+  return areTexts ? (interaction as unknown as Interaction) : null
 }

@@ -193,13 +193,33 @@ t.test('a user whose browser keeps no cookies is told what to do', async (t) => 
 })
 
 t.test('a form that is sent after its hour is shown again', async (t) => {
-  const issuer = await startOAuth(t)
+  const issuer = await startOAuth(t, withPrints)
   const visitor = new Visitor(issuer)
   const page = await visitor.authorize()
   issuer.clock.advanceMs(3_601_000)
   const again = await visitor.signIn(page)
   t.equal(again.status, 400)
   t.match((await visitor.signIn(again)).answer, { code: /^gpc_/ })
+
+  t.comment('a consent, or a sign-out, starts again by a link')
+  const question = await visitor.authorize({ ...prints, scope: 'profile', ui_locales: 'de' })
+  const signOut = await visitor.get('/oauth/logout?ui_locales=de&state=s')
+  visitor.cookies.delete('__Host-gatepass-browser')
+  const late = await visitor.submit(question, { decision: 'allow' })
+  t.match(late, { status: 400, answer: null, form: null })
+  t.match(late.html, 'Diese Seite ist abgelaufen.')
+  const asked = await visitor.get(late.failureLink ?? '')
+  t.match(asked.html, /Photo Prints.* Konto verwenden/)
+  t.match((await visitor.submit(asked, { decision: 'allow' })).answer, {
+    url: prints.redirect_uri,
+    code: /^gpc_/,
+    state: 'the state',
+  })
+  const notSignedOut = await visitor.submit(signOut, {})
+  t.match(notSignedOut.html, '>Neu beginnen</a>')
+  t.equal(notSignedOut.failureLink, '/oauth/logout?ui_locales=de&state=s')
+  const ofOtherSite = { 'sec-fetch-site': 'cross-site', origin: 'null' }
+  t.match(await visitor.submit(question, {}, ofOtherSite), { status: 403, failureLink: null })
 })
 
 t.test('a form without a request, and one of a pushed request, are not shown again', async (t) => {
@@ -217,6 +237,7 @@ t.test('a form without a request, and one of a pushed request, are not shown aga
   ]) {
     const refused = await visitor.post('/oauth/sign-in', { interaction, username: 'ada', password })
     t.match(refused, { status: 400, form: null, answer: null })
+    t.notMatch(refused.html, 'evil.example')
   }
 })
 
@@ -395,7 +416,16 @@ t.test('a pushed request is used once, by one browser and one client', async (t)
   t.equal(body.scope, 'data:write', 'what was pushed counts')
   t.match((await visitor.signIn(page)).answer, { code: /^gpc_/ }, 'a double click')
   issuer.clock.advance_s(6)
-  t.equal((await visitor.signIn(page)).status, 400)
+  const used = await visitor.signIn(page)
+  t.match(used, { status: 400, form: null })
+  t.match(used.html, '>Back to the application</a>')
+  const { searchParams, origin, pathname } = new URL(used.failureLink ?? '')
+  t.equal(origin + pathname, redirectUri)
+  t.match(Object.fromEntries(searchParams), {
+    error: 'invalid_request_uri',
+    state: 'the state',
+    iss: issuerUrl,
+  })
   t.equal((await come(visitor)).status, 400)
   const { body: silent } = await push({ prompt: 'none' })
   const silently = `/oauth/authorize?${new URLSearchParams({ client_id: 'spa', ...silent })}`
@@ -581,6 +611,11 @@ t.test('prompt=none without a store shows no page', async (t) => {
     })
     t.equal((await visitor.authorize()).status, 503, 'a user reads a page')
   }
+  const crash = () => Promise.reject(new Error('an unforeseen error'))
+  Object.assign(sessions, { find: crash, putOneTime })
+  const broken = (await visitor.authorize({ prompt: 'none' })).answer
+  t.match(broken, { error: 'server_error', state: 'the state' })
+  t.notMatch(broken?.error_description, 'unforeseen')
   Object.assign(sessions, { find, putOneTime })
   t.match((await visitor.authorize({ prompt: 'none' })).answer, { code: /^gpc_/ })
 })

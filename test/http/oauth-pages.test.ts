@@ -168,7 +168,7 @@ async function isFine(t: Test, page: Page, where: string): Promise<void> {
 
 for (const [look, options] of Object.entries(looks)) {
   t.test(look, async (t) => {
-    const { page, complaints } = await openBrowser(t, { ...options, bypassCSP: true })
+    const { page, user, complaints } = await openBrowser(t, { ...options, bypassCSP: true })
     await page.goto(authorizeUrl(prints))
     await page.locator('#username:focus').waitFor()
     await isFine(t, page, 'sign-in')
@@ -181,8 +181,12 @@ for (const [look, options] of Object.entries(looks)) {
     await isFine(t, page, 'consent')
     await page.setViewportSize({ width: 320, height: 640 })
     await isFine(t, page, 'consent in a narrow window')
-    await page.goto(authorizeUrl({ redirect_uri: 'https://evil.example' }))
+    await user.clearCookies({ name: '__Host-gatepass-browser' })
+    await page.getByRole('button', { name: 'Allow', exact: true }).click()
+    await page.getByRole('link', { name: 'Start again' }).waitFor()
     await isFine(t, page, 'error')
+    await page.getByRole('link', { name: 'Start again' }).click()
+    await page.getByRole('heading', { name: /^Allow/ }).waitFor()
     t.same(complaints, [])
   })
 }

@@ -2,7 +2,7 @@ import t from 'tap'
 import {
   InteractionCodec,
   interactionLifetimeMs,
-  unverifiedQuery,
+  unverifiedInteraction,
 } from '../../src/oauth/authorization-endpoint.ts'
 import { FakeClock } from '../support/clock.ts'
 
@@ -37,16 +37,17 @@ t.test('a form of an older secret is accepted', async (t) => {
   })
 })
 
-t.test('the query of an unverified form is read, or the form has expired', async (t) => {
+t.test('the interaction of an unverified form is read, or there is none', async (t) => {
   const forge = (content: unknown) => Buffer.from(JSON.stringify(content)).toString('base64url')
-  t.equal(unverifiedQuery(`${forge(interaction)}.mac`), 'client_id=app&state=%C3%A4%22%3C')
+  t.same(unverifiedInteraction(`${forge(interaction)}.mac`), interaction)
   for (const content of [
     { parameters: { state: { toString: null } } },
     { parameters: { state: ['a'] } },
     { parameters: ['a'] },
-    { ...interaction, pushedId: 'par.x' },
+    {},
     null,
   ]) {
-    t.throws(() => unverifiedQuery(forge(content)), { code: 'form_expired' }, forge(content))
+    t.equal(unverifiedInteraction(forge(content)), null, forge(content))
   }
+  t.equal(unverifiedInteraction(''), null)
 })

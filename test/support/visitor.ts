@@ -33,6 +33,8 @@ export interface Visited {
   readonly headers: Readonly<Record<string, unknown>>
   /** The parameters of the redirect, if there is one. */
   readonly answer: Readonly<Record<string, string>> | null
+  /** The address of the link of a failure page. */
+  readonly failureLink: string | null
   /** The action and the fields of the form of the page. */
   readonly form: { readonly action: string; readonly fields: Fields } | null
 }
@@ -95,6 +97,7 @@ export class Visitor {
       html: response.payload,
       headers: response.headers,
       answer: location === undefined ? null : parametersOf(String(location)),
+      failureLink: linkOf(response.payload),
       form: formOf(response.payload),
     }
   }
@@ -119,6 +122,11 @@ export async function signInThrough(
 function parametersOf(url: string): Record<string, string> {
   const { origin, pathname, searchParams } = new URL(url, issuerUrl)
   return { url: `${origin}${pathname}`, ...Object.fromEntries(searchParams) }
+}
+
+function linkOf(page: string): string | null {
+  const href = /<a class="button" href="([^"]*)"/.exec(page)?.[1]
+  return href === undefined ? null : href.replaceAll('&#38;', '&')
 }
 
 function formOf(page: string): Visited['form'] {

@@ -168,21 +168,29 @@ export function signedOutPage(frame: PageFrame): string {
   return page(frame, signOut.doneTitle, content)
 }
 
+/** How the user goes on after a failure. */
+export interface FailureLink {
+  readonly text: keyof Texts['failure']['links']
+  readonly url: string
+}
+
 export interface FailureDetails {
   readonly message: string
+  /** Null if the user can only go back to the application. */
+  readonly link: FailureLink | null
   readonly code: string
   readonly requestId: string
 }
 
 export function failurePage(
   frame: PageFrame,
-  { message, code, requestId }: FailureDetails,
+  { message, link, code, requestId }: FailureDetails,
 ): string {
   const { failure } = frame.texts
   const content = html`
       <h1>${failure.title}</h1>
       <p class="failure" role="alert">${message}</p>
-      <p>${failure.goBack}</p>
+      ${link === null ? html`<p>${failure.goBack}</p>` : html`<a class="button" href="${link.url}">${failure.links[link.text]}</a>`}
       <p class="soft small">${failure.reference}: <code>${code}</code> <code>${requestId}</code></p>`
   return page(frame, failure.title, content)
 }

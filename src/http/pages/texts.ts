@@ -33,6 +33,8 @@ export interface Texts {
   readonly failure: {
     readonly title: string
     readonly goBack: string
+    /** Links, instead of `goBack`. */
+    readonly links: { readonly startAgain: string; readonly backToApplication: string }
     readonly reference: string
     /** Messages for people. */
     readonly byCode: { readonly [code in ErrorCode]?: string }
@@ -78,6 +80,7 @@ const english: Texts = {
   failure: {
     title: 'This did not work',
     goBack: 'Go back to the application and start again.',
+    links: { startAgain: 'Start again', backToApplication: 'Back to the application' },
     reference: 'Reference',
     byCode: {
       credentials_invalid: 'The user name or the password is wrong.',
@@ -134,6 +137,7 @@ const german: Texts = {
   failure: {
     title: 'Das hat nicht funktioniert',
     goBack: 'Gehen Sie zurück zur Anwendung und beginnen Sie von vorn.',
+    links: { startAgain: 'Neu beginnen', backToApplication: 'Zurück zur Anwendung' },
     reference: 'Referenz',
     byCode: {
       credentials_invalid: 'Der Benutzername oder das Passwort ist falsch.',

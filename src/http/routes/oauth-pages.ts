@@ -6,12 +6,16 @@ import { claimNames } from '../../issuer/clients.ts'
 import {
   type Interaction,
   type Pending,
-  unverifiedQuery,
+  unverifiedInteraction,
   type Visitor,
 } from '../../oauth/authorization-endpoint.ts'
-import { readParameters, refuseRepeated } from '../../oauth/authorization-request.ts'
+import {
+  readParameters,
+  refuseRepeated,
+  withParameters,
+} from '../../oauth/authorization-request.ts'
 import { scopesToGrant } from '../../oauth/consents.ts'
-import type { Form } from '../../oauth/form.ts'
+import { type Form, formatForm } from '../../oauth/form.ts'
 import type { SignIn } from '../../oauth/sign-ins.ts'
 import { clientAddressOf } from '../app.ts'
 import { maxCookieSeconds } from '../cookies.ts'
@@ -20,6 +24,7 @@ import { noteError } from '../error-handler.ts'
 import type { IssuerContext } from '../issuer-app.ts'
 import {
   consentPage,
+  type FailureLink,
   failurePage,
   type PageFrame,
   signedOutPage,
@@ -135,6 +140,36 @@ class Pages {
     const { browserCookie, oauth } = this.#context
     return oauth.interactions.encode(interaction, browserCookie.ensure(request, reply))
   }
+
+  /**
+   * Returns the link by which the user of a refused form starts again. A pushed request cannot be
+   * opened again, so its link tells the client of the error.
+   *
+   * @param form not verified: anybody can make such links
+   */
+  failureLink(
+    { routeOptions }: FastifyRequest,
+    form: Interaction | null,
+    error: GatepassError,
+  ): FailureLink | null {
+    if (form === null || error.code === 'origin_not_allowed') return null
+    const { parameters, pushedId } = form
+    const { signOut, authorize } = this.paths
+    if (routeOptions.url === endSessionUrl) {
+      return { text: 'startAgain', url: withParameters(signOut, parameters) }
+    }
+    const { authorization } = this.#context.oauth
+    try {
+      const pending = authorization.resume(form)
+      if (pushedId === undefined) {
+        return { text: 'startAgain', url: withParameters(authorize, parameters) }
+      }
+      return { text: 'backToApplication', url: authorization.failureUrl(pending, error) }
+    } catch {
+      // The request is not acceptable, so it would fail again.
+      return null
+    }
+  }
 }
 
 /** Registers the pages of the issuer, on which users sign in, consent and sign out. */
@@ -152,11 +187,18 @@ export function pageRoutes(app: FastifyInstance, context: IssuerContext): void {
 function answerWithPages(app: FastifyInstance, pages: Pages): void {
   app.setErrorHandler((thrown, request, reply) => {
     const error = noteError(thrown, request, reply)
-    const uiLocales = new URLSearchParams(queryOf(request)).get('ui_locales') ?? undefined
-    const frame = pages.frame(request, uiLocales)
     const { code, status } = error
-    const details = { message: failureMessage(frame.texts, error), code, requestId: request.id }
-    return pages.send(reply.code(status), failurePage(frame, details))
+    const parameters = new URLSearchParams(formTextOf(request) || queryOf(request))
+    const form = unverifiedInteraction(parameters.get('interaction') ?? '')
+    const uiLocales = form?.parameters.ui_locales ?? parameters.get('ui_locales') ?? undefined
+    const frame = pages.frame(request, uiLocales)
+    const page = failurePage(frame, {
+      message: failureMessage(frame.texts, error),
+      link: pages.failureLink(request, form, error),
+      code,
+      requestId: request.id,
+    })
+    return pages.send(reply.code(status), page)
   })
 }
 
@@ -257,8 +299,9 @@ function authorizationRoutes(app: FastifyInstance, context: IssuerContext, pages
         const signIn = await signIns.find(signInCookie.read(request))
         return await proceed(request, reply, begun, { signIn })
       } catch (error) {
-        const url = authorization.failureUrl(begun, error)
-        noteError(error, request, reply)
+        // A request that may show no page reports its failure to the client.
+        if (!begun.request.prompts.has('none')) throw error
+        const url = authorization.failureUrl(begun, noteError(error, request, reply))
         return pages.redirect(reply.removeHeader('retry-after'), url)
       }
     },
@@ -276,8 +319,11 @@ function authorizationRoutes(app: FastifyInstance, context: IssuerContext, pages
   async function askAgainAfter(error: unknown, request: FastifyRequest, reply: FastifyReply) {
     if (!isGatepassError(error, 'form_expired')) throw error
     const form = formOf(request)
+    const expired = unverifiedInteraction(form.get('interaction') ?? '')
+    // A client must push its request again.
+    if (expired === null || expired.pushedId !== undefined) throw error
     const browserId = browserCookie.ensure(request, reply)
-    const begun = await authorization.begin(unverifiedQuery(form.get('interaction')), browserId)
+    const begun = await authorization.begin(formatForm(expired.parameters), browserId)
     if ('url' in begun) throw error
     noteError(error, request, reply)
     return askSignIn(request, reply, begun, { username: form.get('username') ?? '', error })
