@@ -3,15 +3,18 @@ import { CompactEncrypt, compactDecrypt, type JWK } from 'jose'
 import {
   invalidRecord,
   isRevocation,
+  type KeyRecord,
   parseKey,
   parseRevocation,
   privateJwkSchema,
   type RecordInfo,
   recordProblem,
+  type StoredKey,
   serializeKey,
   serializeRevocation,
 } from './key-record.ts'
-import type { KeyInfo, KeyRecord, KeyStore, StoredKey } from './key-store.ts'
+import type { KeyStore } from './key-store.ts'
+import type { KeyInfo } from './lifecycle.ts'
 
 /** A JWK encrypted (RFC 7517 §7) directly with a shared key (RFC 7518 §4.5). */
 const header = { alg: 'dir', enc: 'A256GCM', cty: 'jwk+json' } as const

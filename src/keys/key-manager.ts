@@ -7,14 +7,16 @@ import { SingleFlight } from '../core/single-flight.ts'
 import type { Algorithm } from '../tokens/algorithms.ts'
 import type { SigningKey } from '../tokens/signing.ts'
 import { type DecryptedKey, EncryptedKeyStore, type KeySecrets } from './encrypted-key-store.ts'
-import { generateKey, importPrivateKey, publicJwkOf } from './key-record.ts'
-import { type KeyInfo, type KeyRecord, type KeyStore, keyInfo } from './key-store.ts'
+import { generateKey, importPrivateKey, type KeyRecord, publicJwkOf } from './key-record.ts'
+import type { KeyStore } from './key-store.ts'
 import {
   activeKey,
   deletableKeys,
   dueKey,
+  type KeyInfo,
   type KeyPolicy,
   type KeyStatus,
+  keyInfo,
   keyState,
   keyStatuses,
   manualKey,

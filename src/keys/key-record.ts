@@ -5,9 +5,21 @@ import { GatepassError } from '../core/errors.ts'
 import { parseJson } from '../core/json.ts'
 import { type Algorithm, addJwsOptions, algorithmNames, algorithms } from '../tokens/algorithms.ts'
 import { publicMembers } from '../tokens/verification-key.ts'
-import type { KeyInfo, KeyRecord, StoredKey } from './key-store.ts'
+import type { KeyInfo } from './lifecycle.ts'
 
 /** Creates, checks and serializes key records. A stored record is not trusted until it is read here. */
+
+/** A signing key with its private half in the clear. */
+export interface KeyRecord extends KeyInfo {
+  readonly privateJwk: JWK
+}
+
+/** A named text in the store. The text is JSON; the store does not read it. */
+export interface StoredKey {
+  /** Matches `keyNamePattern`. */
+  readonly name: string
+  readonly text: string
+}
 
 /** Safe as a file name on every system, and short. */
 export const keyNamePattern = /^[A-Za-z0-9][A-Za-z0-9_-]{0,99}$/

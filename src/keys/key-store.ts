@@ -1,39 +1,10 @@
-import { resolve } from 'node:path'
-import type { JWK } from 'jose'
+import { chmod, type FileHandle, link, open, readdir, rename, rm, stat } from 'node:fs/promises'
+import { join, resolve } from 'node:path'
+import { GatepassError } from '../core/errors.ts'
+import { createFolder } from '../core/files.ts'
+import { randomId } from '../core/secrets.ts'
 import { isPostgres } from '../stores/open-stores.ts'
-import type { Algorithm } from '../tokens/algorithms.ts'
-
-/** The public facts about a signing key. */
-export interface KeyInfo {
-  /** Name in the store. The first insert of a name wins. */
-  readonly name: string
-  /** RFC 7638 SHA-256 thumbprint; the `kid` of every token that the key signs. */
-  readonly kid: string
-  readonly alg: Algorithm
-  readonly createdAtMs: number
-  /** The key signs from this instant until a later key activates. */
-  readonly activateAtMs: number
-  /** Null for a key that is not revoked. */
-  readonly revokedAtMs: number | null
-}
-
-/** Copies the public facts of a key and leaves out its private half. */
-export function keyInfo(key: KeyInfo): KeyInfo {
-  const { name, kid, alg, createdAtMs, activateAtMs, revokedAtMs } = key
-  return { name, kid, alg, createdAtMs, activateAtMs, revokedAtMs }
-}
-
-/** A signing key with its private half in the clear. */
-export interface KeyRecord extends KeyInfo {
-  readonly privateJwk: JWK
-}
-
-/** A named text in the store. The text is JSON; the store does not read it. */
-export interface StoredKey {
-  /** Matches `keyNamePattern`. */
-  readonly name: string
-  readonly text: string
-}
+import { keyNamePattern, type StoredKey } from './key-record.ts'
 
 /**
  * The store of signing keys that the replicas of an issuer share: texts by name.
@@ -70,6 +41,184 @@ export async function openKeyStore(url: string, cwd: string): Promise<KeyStore> 
     const { PostgresKeyStore } = await import('./postgres-key-store.ts')
     return PostgresKeyStore.open(url)
   }
-  const { FileKeyStore } = await import('./file-key-store.ts')
   return new FileKeyStore(resolve(cwd, url.slice('file:'.length)))
+}
+
+const suffix = '.json'
+const retryAfterSeconds = 1
+
+/**
+ * Keeps signing keys in a folder (`file:keys`), one `.json` file per key. Several processes may share
+ * the folder. Other files are left alone.
+ */
+export class FileKeyStore implements KeyStore {
+  readonly #folder: string
+
+  /** @param folder created with the first key, accessible to its owner only */
+  constructor(folder: string) {
+    this.#folder = folder
+  }
+
+  async list(): Promise<StoredKey[]> {
+    const files = await this.#do(() => listFolder(this.#folder))
+    const names = files.filter(isKeyFile).map((file) => file.slice(0, -suffix.length))
+    const keys = await Promise.all(names.map((name) => this.#read(name)))
+    return keys.filter((key) => key !== null)
+  }
+
+  async insertIfAbsent(key: StoredKey): Promise<boolean> {
+    return this.#write(key, linkIfAbsent)
+  }
+
+  async replace(key: StoredKey): Promise<void> {
+    await this.#write(key, rename)
+  }
+
+  async remove(name: string): Promise<void> {
+    const path = this.#pathOf(name)
+    await this.#do(() => rm(path, { force: true }))
+  }
+
+  async close(): Promise<void> {
+    // Nothing is held open.
+  }
+
+  /** Null if the file was deleted after the folder was read. */
+  async #read(name: string): Promise<StoredKey | null> {
+    const path = this.#pathOf(name)
+    const text = await this.#do(() => readPrivately(path))
+    return text === null ? null : { name, text }
+  }
+
+  /** Writes a temporary file completely, then gives it its final name. */
+  #write<T>({ name, text }: StoredKey, give: (from: string, to: string) => Promise<T>): Promise<T> {
+    const path = this.#pathOf(name)
+    // list() ignores this name: a file left behind by a killed process is never read as a key.
+    const temporary = join(this.#folder, `.${name}.${randomId()}.tmp`)
+    return this.#do(async () => {
+      createFolder(this.#folder)
+      try {
+        await writeDurably(temporary, text, this.#folder)
+        const given = await give(temporary, path)
+        await syncFolder(this.#folder)
+        return given
+      } finally {
+        await rm(temporary, { force: true })
+      }
+    })
+  }
+
+  #pathOf(name: string): string {
+    if (!keyNamePattern.test(name)) throw invalid(`${JSON.stringify(name)} cannot name a key`)
+    return join(this.#folder, `${name}${suffix}`)
+  }
+
+  async #do<T>(work: () => Promise<T>): Promise<T> {
+    try {
+      return await work()
+    } catch (error) {
+      if (error instanceof GatepassError) throw error
+      throw new GatepassError('store_unavailable', {
+        detail: `The key folder ${this.#folder} cannot be used: ${(error as Error).message}.`,
+        cause: error,
+        retryAfterSeconds,
+      })
+    }
+  }
+}
+
+function isKeyFile(file: string): boolean {
+  return file.endsWith(suffix) && !file.startsWith('.')
+}
+
+async function listFolder(folder: string): Promise<string[]> {
+  try {
+    await refuseWriters(folder)
+    return await readdir(folder)
+  } catch (error) {
+    if (hasCode(error, 'ENOENT')) return []
+    throw error
+  }
+}
+
+/** Refuses a folder that other users may write to: they could replace a key. */
+async function refuseWriters(folder: string): Promise<void> {
+  const { mode } = await stat(folder)
+  if ((mode & 0o002) !== 0) throw invalid(`Anybody may write to ${folder}: chmod 700 it`)
+  if ((mode & 0o020) === 0) return
+  try {
+    // Under a umask of 002 every checkout has group-writable folders. The group cannot read the
+    // keys, so it has no use for the permission.
+    await chmod(folder, mode & 0o7755)
+  } catch {
+    throw invalid(`A group may write to ${folder}: chmod g-w it`)
+  }
+}
+
+/** Reads a file and refuses it if others may read it: the key signs tokens for any user. */
+async function readPrivately(path: string): Promise<string | null> {
+  let file: FileHandle
+  try {
+    file = await open(path, 'r')
+  } catch (error) {
+    if (hasCode(error, 'ENOENT')) return null
+    throw error
+  }
+  try {
+    const { mode } = await file.stat()
+    if ((mode & 0o077) !== 0) throw invalid(`${path} is open to others: chmod 600 it`)
+    return await file.readFile('utf8')
+  } finally {
+    await file.close()
+  }
+}
+
+async function writeDurably(path: string, text: string, folder: string): Promise<void> {
+  const file = await open(path, 'wx', 0o600)
+  try {
+    await giveToOwner(file, folder)
+    await file.writeFile(text)
+    await file.sync()
+  } finally {
+    await file.close()
+  }
+}
+
+/**
+ * Gives a file that root writes to the owner of the folder. Otherwise a command that root runs would
+ * lock the service out of its keys. Not every file system can do this.
+ */
+async function giveToOwner(file: FileHandle, folder: string): Promise<void> {
+  if (process.getuid?.() !== 0) return
+  const { uid, gid } = await stat(folder)
+  await file.chown(uid, gid).catch(() => {})
+}
+
+/** A link, unlike a rename, fails if the name exists: this makes the insert atomic. */
+async function linkIfAbsent(from: string, to: string): Promise<boolean> {
+  try {
+    await link(from, to)
+    return true
+  } catch (error) {
+    if (hasCode(error, 'EEXIST')) return false
+    throw error
+  }
+}
+
+/** Makes the new name survive a power failure. A lost key would invalidate its tokens. */
+async function syncFolder(folder: string): Promise<void> {
+  const handle = await open(folder, 'r')
+  try {
+    await handle.sync()
+  } finally {
+    await handle.close()
+  }
+}
+
+function hasCode(error: unknown, code: string): boolean {
+  return error instanceof Error && 'code' in error && error.code === code
+}
+
+function invalid(why: string): GatepassError {
+  return new GatepassError('key_store_invalid', { detail: `${why}.` })
 }

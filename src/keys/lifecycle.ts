@@ -1,11 +1,30 @@
 import type { Algorithm } from '../tokens/algorithms.ts'
-import { type KeyInfo, keyInfo } from './key-store.ts'
 
 /**
  * Computes when each signing key is published, signs, retires and is removed (invariant 5). The
  * result depends on the keys in the store, the policy and the time only, so replicas agree without
  * talking to each other. The other keys activate as if a revoked key did not exist.
  */
+
+/** The public facts about a signing key. */
+export interface KeyInfo {
+  /** Name in the store. The first insert of a name wins. */
+  readonly name: string
+  /** RFC 7638 SHA-256 thumbprint; the `kid` of every token that the key signs. */
+  readonly kid: string
+  readonly alg: Algorithm
+  readonly createdAtMs: number
+  /** The key signs from this instant until a later key activates. */
+  readonly activateAtMs: number
+  /** Null for a key that is not revoked. */
+  readonly revokedAtMs: number | null
+}
+
+/** Copies the public facts of a key and leaves out its private half. */
+export function keyInfo(key: KeyInfo): KeyInfo {
+  const { name, kid, alg, createdAtMs, activateAtMs, revokedAtMs } = key
+  return { name, kid, alg, createdAtMs, activateAtMs, revokedAtMs }
+}
 
 /** The four durations that determine a key's lifecycle, in milliseconds. */
 export interface KeyPolicy {

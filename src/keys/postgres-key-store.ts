@@ -1,6 +1,7 @@
 import type { Schema } from '../stores/migrations.ts'
 import { PostgresDatabase, type PostgresOptions } from '../stores/postgres/database.ts'
-import type { KeyStore, StoredKey } from './key-store.ts'
+import type { StoredKey } from './key-record.ts'
+import type { KeyStore } from './key-store.ts'
 
 const schema: Schema = {
   name: 'keys',

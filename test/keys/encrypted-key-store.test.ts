@@ -6,8 +6,8 @@ import {
   type KeySecrets,
   listKeyInfos,
 } from '../../src/keys/encrypted-key-store.ts'
-import { FileKeyStore } from '../../src/keys/file-key-store.ts'
-import type { KeyRecord, StoredKey } from '../../src/keys/key-store.ts'
+import type { KeyRecord, StoredKey } from '../../src/keys/key-record.ts'
+import { FileKeyStore } from '../../src/keys/key-store.ts'
 import { algorithmNames } from '../../src/tokens/algorithms.ts'
 import { lacksPermissions } from '../support/platform.ts'
 import { createTestFolder } from '../support/test-folder.ts'

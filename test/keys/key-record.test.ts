@@ -4,15 +4,16 @@ import { isGatepassError } from '../../src/core/errors.ts'
 import {
   importPrivateKey,
   isRevocation,
+  type KeyRecord,
   keyNamePattern,
   parseKey,
   parseRevocation,
   publicJwkOf,
   recordProblem,
+  type StoredKey,
   serializeKey,
   serializeRevocation,
 } from '../../src/keys/key-record.ts'
-import type { KeyRecord, StoredKey } from '../../src/keys/key-store.ts'
 import { algorithmNames } from '../../src/tokens/algorithms.ts'
 import { newRecord } from './support.ts'
 

@@ -7,7 +7,7 @@ import {
   snapshotAt,
 } from '../../src/keys/key-manager.ts'
 import { importPrivateKey, publicJwkOf } from '../../src/keys/key-record.ts'
-import { keyInfo } from '../../src/keys/key-store.ts'
+import { keyInfo } from '../../src/keys/lifecycle.ts'
 import { newRecord, policy, startMs } from './support.ts'
 
 const records = await Promise.all([

@@ -1,10 +1,10 @@
 import t from 'tap'
-import type { KeyInfo } from '../../src/keys/key-store.ts'
 import {
   activeKey,
   deletableKeys,
   dueKey,
   epochOf,
+  type KeyInfo,
   keyPolicyProblems,
   keyState,
   keyStatuses,

@@ -1,5 +1,5 @@
 import t, { type Test } from 'tap'
-import type { StoredKey } from '../../src/keys/key-store.ts'
+import type { StoredKey } from '../../src/keys/key-record.ts'
 import { PostgresKeyStore } from '../../src/keys/postgres-key-store.ts'
 import { patient } from '../support/patience.ts'
 import { PostgresServer } from '../support/postgres.ts'

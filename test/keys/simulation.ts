@@ -1,8 +1,8 @@
-import type { KeyInfo } from '../../src/keys/key-store.ts'
 import {
   activeKey,
   deletableKeys,
   dueKey,
+  type KeyInfo,
   type KeyPolicy,
   manualKey,
   type NewKey,

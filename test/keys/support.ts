@@ -1,6 +1,6 @@
-import { generateKey } from '../../src/keys/key-record.ts'
-import type { KeyInfo, KeyRecord, KeyStore, StoredKey } from '../../src/keys/key-store.ts'
-import type { KeyPolicy } from '../../src/keys/lifecycle.ts'
+import { generateKey, type KeyRecord, type StoredKey } from '../../src/keys/key-record.ts'
+import type { KeyStore } from '../../src/keys/key-store.ts'
+import type { KeyInfo, KeyPolicy } from '../../src/keys/lifecycle.ts'
 
 /** Lead 1,700 ms: 1,000 of max-age, 500 of skew, 200 until a key is noticed. */
 export const policy: KeyPolicy = {

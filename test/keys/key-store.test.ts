@@ -1,8 +1,8 @@
 import { chmod, chown, link, readdir, readFile, stat, symlink } from 'node:fs/promises'
 import { join } from 'node:path'
 import t from 'tap'
-import { FileKeyStore } from '../../src/keys/file-key-store.ts'
-import type { StoredKey } from '../../src/keys/key-store.ts'
+import type { StoredKey } from '../../src/keys/key-record.ts'
+import { FileKeyStore } from '../../src/keys/key-store.ts'
 import { lacksPermissions } from '../support/platform.ts'
 import { createTestFolder } from '../support/test-folder.ts'
 
