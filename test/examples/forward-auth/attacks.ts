@@ -10,6 +10,8 @@ const forgedIdentity: RawHeaders = [
   ...['X_Auth_Subject', 'mallory', 'X-Auth_Subject', 'mallory', 'x_auth-scope', 'mallory'],
   ...['X_AUTH_SESSION', 'mallory', 'X_Auth_Client', 'mallory', 'X.Auth.Subject', 'mallory'],
   ...['X-Auth-Subject-', 'm', 'X-Auth-Roles', 'mallory'],
+  // Any character of a name but letters and digits (RFC 9110 §5.6.2).
+  ...[...`!#$%&'*+.^_\`|~`].flatMap((it) => [`X${it}Auth${it}Scope`, 'mallory']),
 ]
 
 /** Forged headers about the sender and the target of a request. */
@@ -18,6 +20,9 @@ const forgedTarget: RawHeaders = [
   ...['X-Forwarded-Proto', 'mallory', 'X-Forwarded-Method', 'MALLORY'],
   ...['X-Forwarded-Uri', '/public/mallory', 'X-Forwarded-User', 'mallory'],
   ...['X-Forwarded-Port', '66', 'X-Forwarded-Prefix', '/mallory', 'X-Forwarded-Server', 'mallory'],
+  ...['X-Forwarded-Scheme', 'mallory', 'X-Forwarded-Ssl', 'mallory'],
+  ...['X-Forwarded-Email', 'mallory', 'X-Forwarded-Groups', 'mallory'],
+  ...['X-Forwarded-Preferred-Username', 'mallory'],
   ...['X-Original-URL', '/public/mallory', 'X-Original-URI', '/public/mallory'],
   ...['X-Original-Method', 'MALLORY', 'X-Original-Host', 'mallory.test'],
   ...['X-Rewrite-URL', '/public/mallory', 'X-Real-IP', '10.66.66.66'],
