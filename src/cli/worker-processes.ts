@@ -14,7 +14,6 @@ import {
   sendTo,
   stopMessage,
 } from './shutdown.ts'
-import { exitCodes } from './terminal.ts'
 import {
   endReports,
   liveWorkers,
@@ -41,11 +40,11 @@ export function isPrimaryOfMany(settings: Settings): boolean {
 
 /**
  * Runs `GATEPASS_WORKERS` processes behind one port (`node:cluster`) and replaces a process that
- * exits. The processes share nothing but the stores, like replicas on different machines.
+ * exits. The processes share nothing but the stores, like replicas on different machines. If one of the
+ * first processes does not start, this process exits with the same code.
  *
  * @param options `reloads`: on SIGHUP each worker process reads its settings again
- * @throws `config_invalid` or `internal_error` when one of the first processes does not start;
- *   `port_in_use`
+ * @throws `internal_error` if a signal ends one of the first processes; `port_in_use`
  */
 export async function runWorkerProcesses(
   logger: Logger,
@@ -82,13 +81,16 @@ export async function runWorkerProcesses(
   })
   const ready = Array.from({ length: settings.workers }, () => untilReady(forkWorker()))
   const exited = Promise.withResolvers<never>()
-  cluster.once('exit', (_worker, exitCode) => {
+  const failStart = (_worker: Worker, code: number, signal: string) => {
+    if (shutdown.isDraining()) return
     // The worker has printed the reason.
-    const detail = 'A worker did not start.'
-    const code = exitCode === exitCodes.misused ? 'config_invalid' : 'internal_error'
-    if (!shutdown.isDraining()) exited.reject(new GatepassError(code, { detail }))
-  })
+    if (code > 0) process.exit(code)
+    const detail = `A worker did not start: it ended by ${signal ?? code}.`
+    exited.reject(new GatepassError('internal_error', { detail }))
+  }
+  cluster.once('exit', failStart)
   const [first] = await Promise.race([Promise.all(ready), exited.promise])
+  cluster.off('exit', failStart)
   cluster.on('exit', (worker, code, signal) => {
     metrics.keep(worker)
     if (shutdown.isDraining()) return
