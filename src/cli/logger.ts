@@ -1,4 +1,3 @@
-import cluster from 'node:cluster'
 import { constants, fstatSync, openSync, write, writeSync } from 'node:fs'
 import { type DestinationStream, type Logger, pino } from 'pino'
 import type { Role } from '../config/setting.ts'
@@ -50,6 +49,13 @@ const flushTimeoutMs = 1_000
 /** A write that takes longer is blocked: on a busy machine, one that fails takes a part of this. */
 const blockedMs = 500
 
+export interface LogOutputOptions {
+  /** Default: standard output. */
+  readonly fd?: number
+  /** Whether other processes write to the same pipe. Default: false. */
+  readonly isShared?: boolean
+}
+
 /**
  * Writes log lines to a file descriptor and never blocks the process. Lines of one pause are
  * written together. Lines that a full disk or a stalled pipe does not accept are dropped and counted;
@@ -71,8 +77,7 @@ export class LogOutput implements DestinationStream {
   #onGap: (dropped: number) => void = () => {}
   readonly #onIdle = new Set<() => void>()
 
-  /** @param isShared whether other processes write to the same pipe */
-  constructor(fd: number = standardOutput(), isShared = cluster.isWorker) {
+  constructor({ fd = standardOutput(), isShared = false }: LogOutputOptions = {}) {
     this.#fd = fd
     this.#isShared = isShared
     process.once('exit', () => this.#writeLast())

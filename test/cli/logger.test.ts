@@ -39,7 +39,7 @@ t.test('a file receives all lines in order', async (t) => {
   const path = join(createTestFolder(t), 'log')
   const fd = openSync(path, 'a')
   t.teardown(() => closeSync(fd))
-  const output = new LogOutput(fd)
+  const output = new LogOutput({ fd })
   const lines = Array.from({ length: 500 }, (_, n) => `${n} äöü\n`)
   for (const [n, text] of lines.entries()) {
     output.write(text)
@@ -52,7 +52,7 @@ t.test('a file receives all lines in order', async (t) => {
 t.test('a full disk drops lines and uses bounded memory', async (t) => {
   // Stays open: the output goes on trying, and another file would get the number of a closed one.
   const fd = openSync('/dev/full', 'w')
-  const output = new LogOutput(fd)
+  const output = new LogOutput({ fd })
   for (let n = 0; n < tooMany; n++) output.write(line)
   t.ok(output.dropped > 0 && output.dropped < tooMany, `${output.dropped} are dropped`)
   await flushed(output)
@@ -63,7 +63,7 @@ t.test(
   'a pipe that is read again receives the waiting lines and a note about the gap',
   async (t) => {
     const { reader, writer } = makePipe(t)
-    const output = new LogOutput(writer)
+    const output = new LogOutput({ fd: writer })
     const gaps: number[] = []
     output.onGap((dropped) => {
       gaps.push(dropped)
@@ -90,7 +90,7 @@ t.test(
 
 t.test('a pipe that several processes share holds whole lines only', async (t) => {
   const { reader, writer } = makePipe(t)
-  const output = new LogOutput(writer, true)
+  const output = new LogOutput({ fd: writer, isShared: true })
   const text = `${line.repeat(5)}${'y'.repeat(9_999)}\n${line.repeat(100)}`
   output.write(text)
   let read = ''
@@ -125,7 +125,7 @@ t.test('a burst that fills the pipe is written as fast as its reader takes it', 
   fs.write = writeToPipe as typeof write
   syncBuiltinESMExports()
   mock.timers.enable({ apis: ['setTimeout'] })
-  const output = new LogOutput(1)
+  const output = new LogOutput({ fd: 1 })
   output.write(burst)
   let elapsedMs = 0
   for (; written < burst.length && elapsedMs < 2_000; elapsedMs++) {
@@ -138,7 +138,7 @@ t.test('a burst that fills the pipe is written as fast as its reader takes it', 
 t.test('a closed pipe drops and counts every line', async (t) => {
   const { writer, closeReader } = makePipe(t)
   closeReader()
-  const output = new LogOutput(writer)
+  const output = new LogOutput({ fd: writer })
   output.onGap(() => t.fail('nothing can be written again'))
   for (const expected of [2, 4]) {
     output.write(line)
@@ -174,7 +174,7 @@ t.test('lines after the current write are written when the process exits', async
     }
     syncBuiltinESMExports()
     const { LogOutput } = await import('${join(projectFolder, 'src/cli/logger.ts')}')
-    const output = new LogOutput(1, true)
+    const output = new LogOutput({ fd: 1, isShared: true })
     for (let n = 0; n < 100; n++) output.write('${'x'.repeat(99)}\\n')
   `
   const command = [process.execPath, '--input-type=module', '--eval', exiting]
@@ -185,7 +185,7 @@ t.test('lines after the current write are written when the process exits', async
 
 t.test('neither a full disk nor an unread pipe prevents the exit', async (t) => {
   const { writer } = makePipe(t)
-  const filler = new LogOutput(writer)
+  const filler = new LogOutput({ fd: writer })
   for (let n = 0; n < 100; n++) filler.write(line)
   await flushed(filler)
   const full = openSync('/dev/full', 'w')
@@ -201,7 +201,7 @@ t.test('a blocked write does not prevent the exit after the flush timeout', asyn
   const blocking = `
     import { openSync } from 'node:fs'
     import { LogOutput } from '${join(projectFolder, 'src/cli/logger.ts')}'
-    const output = new LogOutput(openSync('${path}', 'w'))
+    const output = new LogOutput({ fd: openSync('${path}', 'w') })
     output.write('x'.repeat(500_000) + '\\n')
     output.flush(() => process.exit(0))
   `
@@ -228,7 +228,7 @@ for (const [what, patch] of [
       ${patch}
       syncBuiltinESMExports()
       const { LogOutput } = await import('${join(projectFolder, 'src/cli/logger.ts')}')
-      const output = new LogOutput(1)
+      const output = new LogOutput({ fd: 1 })
       output.write('a line\\n')
       output.flush(() => process.exit(0))
     `

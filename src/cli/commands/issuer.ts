@@ -50,7 +50,7 @@ import { isPrimaryOfMany, runWorkerProcesses } from '../worker-processes.ts'
 export async function runIssuer(context: CliContext): Promise<void> {
   const loaded = configOf(context, 'issuer')
   const { settings } = loaded
-  const output = new LogOutput()
+  const output = new LogOutput({ isShared: settings.workers > 1 })
   const logger = createLogger(settings, 'issuer', output)
   if (isPrimaryOfMany(settings)) return runWorkerProcesses(logger, settings, { reloads: true })
   const metrics = new Metrics(auditEvents)

@@ -26,7 +26,7 @@ const watchIntervalMs = 1_000
 export async function runVerifier(context: CliContext): Promise<void> {
   const { settings } = configOf(context, 'verifier')
   if (settings.jwks_file !== undefined) checkJwksFile(settings.jwks_file)
-  const output = new LogOutput()
+  const output = new LogOutput({ isShared: settings.workers > 1 })
   const logger = createLogger(settings, 'verifier', output)
   if (isPrimaryOfMany(settings)) return runWorkerProcesses(logger, settings)
   const metrics = new Metrics()
