@@ -224,6 +224,12 @@ const allocatorSettings = [
   'glibc.malloc.hugetlb=1',
 ].join(':')
 
+/**
+ * Longest time of a batch. The costliest hash that is accepted takes half a minute, and ten times as long at
+ * the low priority of a hashing process on a busy machine.
+ */
+const maxBatchMs = 300_000
+
 /** A child process that hashes. It keeps its parent alive only while it has a job. */
 class HashProcess {
   readonly #child: ChildProcess
@@ -238,10 +244,9 @@ class HashProcess {
       serialization: 'advanced',
       stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
     })
-    const fail = (cause: unknown) => this.#end(lostProcess(cause))
-    this.#child.on('error', fail)
+    this.#child.on('error', (error) => this.#fail(error))
     this.#child.on('exit', (code, signal) =>
-      fail(new Error(`the hashing process ended by ${signal ?? code}`)),
+      this.#fail(new Error(`the hashing process ended by ${signal ?? code}`)),
     )
     this.#child.on('message', (replies: HashReply[]) => {
       this.#unref()
@@ -251,7 +256,7 @@ class HashProcess {
     this.#unref()
   }
 
-  /** @throws `overloaded` if the process ends before it replies */
+  /** @throws `overloaded` if the process ends before it replies, or hangs */
   request(jobs: readonly HashJob[]): Promise<readonly HashReply[]> {
     const pending = Promise.withResolvers<readonly HashReply[]>()
     this.#pending = pending
@@ -260,12 +265,18 @@ class HashProcess {
     // A process that was not started has no channel; its error event follows. An error of `send` is
     // emitted as an event only without a callback.
     if (this.#child.connected) this.#child.send([...jobs])
-    return pending.promise
+    const hangs = () => this.#fail(new Error('the hashing process does not respond'))
+    const deadline = setTimeout(hangs, maxBatchMs)
+    return pending.promise.finally(() => clearTimeout(deadline))
   }
 
   async close(reason: GatepassError): Promise<void> {
     this.#child.ref()
     if (this.#end(reason)) await once(this.#child, 'exit')
+  }
+
+  #fail(cause: Error): void {
+    this.#end(lostProcess(cause))
   }
 
   /** Returns false if the process had already ended. */

@@ -3,6 +3,7 @@ import { randomFill } from 'node:crypto'
 import { once } from 'node:events'
 import { existsSync, readFileSync } from 'node:fs'
 import { getPriority } from 'node:os'
+import { mock } from 'node:test'
 import { setImmediate } from 'node:timers/promises'
 import { promisify } from 'node:util'
 import t from 'tap'
@@ -165,6 +166,22 @@ t.test(
     t.ok((await digestOf(pool, bcryptJob)).equals(bcrypt.digest))
   },
 )
+
+t.test('a process that hangs is an error of its jobs', onLinux, async (t) => {
+  const before = children()
+  const pool = new HashProcessPool()
+  t.teardown(() => pool.close())
+  await digestOf(pool, bcryptJob)
+  const [pid] = children().filter((child) => !before.includes(child))
+  process.kill(Number(pid), 'SIGSTOP')
+  mock.timers.enable({ apis: ['setTimeout'] })
+  t.teardown(() => mock.timers.reset())
+  const cause = { message: 'the hashing process does not respond' }
+  const lost = t.rejects(digestOf(pool, bcryptJob), { code: 'overloaded', cause })
+  mock.timers.tick(300_000)
+  await lost
+  t.ok((await digestOf(pool, bcryptJob)).equals(bcrypt.digest))
+})
 
 t.test('a process that does not start for lack of memory is an error of its jobs', async (t) => {
   const pool = new HashProcessPool()
