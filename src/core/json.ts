@@ -31,13 +31,62 @@ export function isPlainObject(value: unknown): value is Record<string, unknown> 
   return prototype === null || Object.getPrototypeOf(prototype) === null
 }
 
-/** Parses JSON. Returns undefined, which no schema accepts, if the text is not JSON. */
+/**
+ * Parses JSON, also where JSON.parse misreads a name. Returns undefined, which no schema accepts, if the
+ * text is not JSON.
+ */
 export function parseJson(text: string): unknown {
   try {
-    return JSON.parse(text)
+    const value: unknown = JSON.parse(text)
+    return hasMisreadName(value, text) ? parseNumbered(text) : value
   } catch {
     return undefined
   }
+}
+
+/** Finds the strings in valid JSON. The second group exists for names only. */
+const strings = /("[^"\\]*(?:\\.[^"\\]*)*")(\s*:)?/g
+
+/**
+ * Tells whether JSON.parse has misread a name. After a member `\\u0`, Node 24 takes `\u0063nf` at the same place for
+ * the same name, because it compares before it decodes the escape. A misread name has a backslash.
+ */
+export function hasMisreadName(value: unknown, text: string): boolean {
+  if (!text.includes('\\')) return false
+  const read = namesWithBackslash(value)
+  if (read.length === 0) return false
+  const found = [...text.matchAll(strings)]
+  const names = found.flatMap(([, name = '', isName]) => (isName ? String(JSON.parse(name)) : []))
+  const written = names.filter((name) => name.includes('\\'))
+  return JSON.stringify(read.sort()) !== JSON.stringify(written.sort())
+}
+
+function namesWithBackslash(value: unknown): string[] {
+  const names: string[] = []
+  // A recursion would end at a value that is nested too deeply.
+  const found = [value]
+  for (const one of found) {
+    if (typeof one !== 'object' || one === null) continue
+    for (const [name, child] of Object.entries(one)) {
+      if (name.includes('\\')) names.push(name)
+      found.push(child)
+    }
+  }
+  return names
+}
+
+/** Parses valid JSON: numbers, which cannot be misread, replace the names meanwhile. */
+function parseNumbered(text: string): unknown {
+  const names: string[] = []
+  const numbered = text.replace(strings, (found, name: string, isName?: string) =>
+    isName ? `"${names.push(JSON.parse(name)) - 1}":` : found,
+  )
+  return JSON.parse(numbered, (_at, value: unknown) => {
+    if (!isPlainObject(value)) return value
+    return Object.fromEntries(
+      Object.entries(value).map(([at, member]) => [names[Number(at)] ?? '', member]),
+    )
+  })
 }
 
 /** Escapes the name of a member within a JSON Pointer (RFC 6901 §3). */

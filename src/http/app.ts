@@ -14,7 +14,7 @@ import fastify, {
 import { validatorCompiler } from 'fastify-type-provider-zod'
 import type { z } from 'zod'
 import { GatepassError } from '../core/errors.ts'
-import { hasMisreadName } from '../tokens/strict-decoding.ts'
+import { hasMisreadName } from '../core/json.ts'
 import { answerBrokenRequest, createErrorHandler } from './error-handler.ts'
 import type { Metrics } from './metrics.ts'
 import type { OpenApiInfo } from './openapi-document.ts'
@@ -173,19 +173,10 @@ function parseJson(app: FastifyInstance) {
     if (!isUtf8(bytes)) return refuse('The body is not UTF-8.')
     const text = bytes.toString()
     parse(request, text, (error, body) => {
-      if (error === null && isMisread(body, text))
+      if (error === null && hasMisreadName(body, text))
         refuse('A name has an escape that may be misread.')
       else done(error, body)
     })
-  }
-}
-
-/** Tells whether a name of a body is misread, or may be: the body is nested too deeply to tell. */
-function isMisread(body: unknown, text: string): boolean {
-  try {
-    return hasMisreadName(body, text)
-  } catch {
-    return true
   }
 }
 

@@ -1,5 +1,5 @@
 import { isUtf8 } from 'node:buffer'
-import type { JsonObject, JsonValue } from '../core/json.ts'
+import { hasMisreadName, type JsonObject, type JsonValue } from '../core/json.ts'
 
 /** Deepest accepted nesting of objects and arrays. Access tokens need 2. */
 const maxDepth = 16
@@ -66,34 +66,6 @@ function countMembers(value: JsonValue, depth = 0): number {
     if (typeof child === 'object') count += countMembers(child, depth + 1)
   }
   return count
-}
-
-/**
- * Tells whether JSON.parse has misread a name. After a member `\\u0`, Node 24 takes `\u0063nf` at the same place for
- * the same name, because it compares before it decodes the escape. A misread name has a backslash.
- *
- * @throws RangeError if the value is nested too deeply
- */
-export function hasMisreadName(value: unknown, text: string): boolean {
-  if (!text.includes('\\')) return false
-  const read = namesWithBackslash(value)
-  if (read.length === 0) return false
-  const strings = [...text.matchAll(/("[^"\\]*(?:\\.[^"\\]*)*")(\s*:)?/g)]
-  const names = strings.flatMap(([, name = '', isName]) => (isName ? String(JSON.parse(name)) : []))
-  const written = names.filter((name) => name.includes('\\'))
-  return JSON.stringify(read.sort()) !== JSON.stringify(written.sort())
-}
-
-function namesWithBackslash(value: unknown, names: string[] = []): string[] {
-  if (Array.isArray(value)) {
-    for (const child of value) namesWithBackslash(child, names)
-  } else if (isJsonObject(value)) {
-    for (const name of Object.keys(value)) {
-      if (name.includes('\\')) names.push(name)
-      namesWithBackslash(value[name], names)
-    }
-  }
-  return names
 }
 
 /** Counts the members in valid JSON: the colons outside strings. */

@@ -48,6 +48,17 @@ t.test('a default or a catch that one user changes is not the value of another',
   t.same(await bob.getMany(names), { byDefault: empty, byCatch: empty, nested: { cart: empty } })
 })
 
+t.test('no value of another user changes how the names of a value are read', async (t) => {
+  const { fieldsOf } = open(t, { cart: z.record(z.string(), z.json()) })
+  // Once JSON.parse of Node 24 has read the second name, it finds that name in the next value, too.
+  const planted = { first: 1, '24\\" monito': 2 }
+  const value = { first: { '1': [] }, '24" monitor': 2, b: { '\\': '\\":' }, 'a\nb': {} }
+  for (const cart of [planted, value]) {
+    await fieldsOf('ada').set('cart', cart)
+    t.equal(JSON.stringify(await fieldsOf('ada').get('cart')), JSON.stringify(cart))
+  }
+})
+
 t.test(
   'the type of an absent field has undefined, unless its schema has a value for it',
   async (t) => {

@@ -65,7 +65,7 @@ t.test('no value of another user changes how the names of a value are read', asy
   const { body } = await get(cart)
   t.ok(statusCode === 400 ? body === planted : body === '{"size":1,"größe":2}', body)
   const deep = await write(`{"\\\\":${'['.repeat(20_000)}${']'.repeat(20_000)}}`)
-  t.match(deep.json(), { status: 400, code: 'request_malformed' })
+  t.match(deep.json(), { status: 422, code: 'data_value_invalid' })
 })
 
 t.test('an invalid precondition, or a part of a value, changes nothing', async (t) => {

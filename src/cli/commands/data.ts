@@ -1,7 +1,7 @@
 import type { Settings } from '../../config/settings.ts'
 import { systemClock } from '../../core/clock.ts'
 import { GatepassError } from '../../core/errors.ts'
-import type { JsonValue } from '../../core/json.ts'
+import { type JsonValue, parseJson } from '../../core/json.ts'
 import { normalizeLoginName } from '../../issuer/login-name.ts'
 import { type DataOwner, type DataStore, dataOwner } from '../../stores/data-store.ts'
 import { adminConfigOf, type CliContext } from '../context.ts'
@@ -62,7 +62,7 @@ export async function exportData(context: CliContext, options: { user: string; j
     const rows = []
     for (const { owner, sid } of owners) {
       for (const [field, { text }] of await service.exportAll(owner)) {
-        const value: JsonValue = JSON.parse(text)
+        const value = parseJson(text) as JsonValue
         rows.push({ scope: owner.scope, session_id: sid, field, value })
       }
     }
