@@ -417,7 +417,10 @@ function endSessionRoutes(app: FastifyInstance, context: IssuerContext, pages: P
     await signOut.end(asked, signIn, auditOf(request))
     signInCookie.clear(reply)
     if (asked.url !== null) return pages.redirect(reply, asked.url)
-    return pages.send(reply, signedOutPage(frame))
+    if (!isConfirmed) return pages.send(reply, signedOutPage(frame))
+    // The page that answers a GET can be loaded again without sending the form again.
+    const { ui_locales } = parameters
+    return pages.redirect(reply, withParameters(pages.paths.signOut, { ui_locales }))
   }
 
   app.get(endSessionUrl, { exposeHeadRoute: false, schema }, async (request, reply) => {
