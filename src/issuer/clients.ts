@@ -127,6 +127,12 @@ export class Clients {
     const all = [...this.#byId.values()].flatMap((client) => Object.keys(client.scopes))
     return [...new Set(all)].sort()
   }
+
+  /** Returns every attribute that a scope of a client turns into a claim. */
+  attributesSupported(): string[] {
+    const all = [...this.#byId.values()].flatMap(({ scopes }) => Object.values(scopes).flat())
+    return [...new Set(all)].sort()
+  }
 }
 
 /** Whether a client may get tokens in this way. */

@@ -170,6 +170,8 @@ t.test('discovery lists the endpoints and abilities of OpenID Connect', async (t
   })
   t.same(metadata.acr_values_supported, ['1'], 'a password is one factor')
   t.ok(metadata.scopes_supported.includes('openid'))
+  t.same(metadata.claims_supported.slice(0, 2), ['iss', 'sub'])
+  t.same(metadata.claims_supported.slice(-2), ['name', 'roles'], 'the attributes of the scopes')
   const same = await issuer.call({ url: '/.well-known/oauth-authorization-server' })
   t.same(same.json(), metadata)
 })

@@ -19,6 +19,9 @@ import { authorizationUrl, endSessionUrl } from './oauth-pages.ts'
 
 const jwksUrl = '/.well-known/jwks.json'
 
+/** The claims of an ID token that are not attributes of the account. */
+const ownClaims = ['iss', 'sub', 'aud', 'exp', 'iat', 'auth_time', 'acr', 'amr', 'sid']
+
 /** Registers the JWKS (RFC 7517) and the metadata of the issuer (RFC 8414). */
 export function wellKnownRoutes(
   app: FastifyInstance,
@@ -44,11 +47,12 @@ export function wellKnownRoutes(
     },
   )
 
-  // The scopes change with the clients.
+  // The scopes and attributes change with the clients.
   const metadata = () => ({
     issuer: issuerUrl,
     jwks_uri: issuerUrl + jwksUrl,
     scopes_supported: [...new Set([openidScope, ...issuer.clients.scopesSupported()])].sort(),
+    claims_supported: [...ownClaims, ...issuer.clients.attributesSupported()],
     ...oauthMetadata(issuerUrl, oauth),
     id_token_signing_alg_values_supported: [...new Set(keys.publicKeys().map(({ alg }) => alg))],
     dpop_signing_alg_values_supported: algorithmNames,
