@@ -15,7 +15,7 @@ import type { SessionStore } from '../stores/ports.ts'
 export interface ConsentsOptions {
   readonly store: Pick<SessionStore, 'putOneTime' | 'findOneTime' | 'deleteOneTime'>
   readonly clients: Pick<Clients, 'find' | 'thirdParties'>
-  readonly sessions: Pick<Sessions, 'list' | 'revokeOfClient'>
+  readonly sessions: Pick<Sessions, 'list' | 'checkClock' | 'revokeOfClient'>
   readonly clock: Clock
   /** How long consent is remembered. */
   readonly keptMs: number
@@ -96,6 +96,7 @@ export class Consents {
     const { store, clients, sessions } = this.#options
     const client = clients.find(clientId)
     if (!client?.third_party) throw new GatepassError('consent_not_found')
+    await sessions.checkClock()
     const hadConsent = await this.#hasConsent(client, sub)
     // The consent is withdrawn first: a code that is redeemed meanwhile finds no consent, or its
     // session ends here. `openid` comes last, so that a repetition after a failure finds the consent.

@@ -1,5 +1,6 @@
 import t, { type Test } from 'tap'
 import { GatepassError } from '../../src/core/errors.ts'
+import { FakeClock } from '../support/clock.ts'
 import { bearer } from '../support/issuer.ts'
 import { clients, startOAuth } from '../support/oauth.ts'
 import { redemption, signInThrough, Visitor } from '../support/visitor.ts'
@@ -22,8 +23,8 @@ const withThirdParties = {
   ] as unknown as typeof clients,
 }
 
-async function start(t: Test) {
-  const issuer = await startOAuth(t, withThirdParties)
+async function start(t: Test, options: Partial<Parameters<typeof startOAuth>[1]> = {}) {
+  const issuer = await startOAuth(t, { ...withThirdParties, ...options })
   const { access_token } = await issuer.signIn()
   const headers = bearer(access_token)
   const visitor = new Visitor(issuer)
@@ -121,6 +122,19 @@ t.test('withdrawing a consent that does not exist is 404', async (t) => {
   for (const clientId of ['prints', 'maps', 'web', 'nobody']) {
     t.match((await withdraw(clientId)).json(), { status: 404, code: 'consent_not_found' }, clientId)
   }
+})
+
+t.test('while the clock is wrong, a consent stays, and can be withdrawn afterwards', async (t) => {
+  const boot = new FakeClock(0)
+  const monitorClock = { uptimeMs: () => boot.nowMs() }
+  const { issuer, allow, withdraw, list } = await start(t, { monitorClock })
+  await allow('prints')
+  issuer.clock.advance_s(60)
+  t.match((await withdraw('prints')).json(), { status: 503, code: 'clock_skew' })
+  issuer.clock.advance_s(-60)
+  t.match(await list(), [{ client_id: 'prints' }])
+  t.equal((await withdraw('prints')).statusCode, 204)
+  t.match(issuer.audit().at(-1), { event: 'consent.withdrawn', client_id: 'prints', count: 0 })
 })
 
 t.test('a consent that has just expired can be granted again', async (t) => {

@@ -86,3 +86,25 @@ t.test('a user has at most 100 sessions: a login revokes the oldest', async (t) 
   const ended = revoked.slice(-3).map(([, { sid }]) => sid)
   t.same(ended, ['newer 1', 'an earlier sign-in', 'its first session'])
 })
+
+t.test('refreshes of a disabled account at once report each ended session once', async (t) => {
+  const store = new SqliteSessionStore(':memory:')
+  t.teardown(() => store.close())
+  const sessions = new Sessions({
+    store,
+    policy: { ...policy, maxMs: 86_400_000 },
+    clock: new FakeClock(t0),
+  })
+  const counts: (number | undefined)[] = []
+  const audit = (_event: AuditEvent, { count }: AuditFields) => counts.push(count)
+  const all = ['one', 'two', 'three'].map((sid) => session({ sid }))
+  for (const one of all) await store.create(one)
+  await Promise.all(
+    [...all, ...all].map((one) => sessions.revokeAllOfAccount(one, 'account_disabled', audit)),
+  )
+  t.notOk(counts.includes(0), String(counts))
+  t.equal(
+    counts.reduce((sum = 0, count = 0) => sum + count, 0),
+    3,
+  )
+})
