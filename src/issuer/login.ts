@@ -78,7 +78,9 @@ export class Login {
     }
     const token = { audience, jkt: request.jkt }
     const { session, tokens } = await starter.start(account, newSession, token, audit)
-    await this.confirm(session.sid, account, request.password, audit)
+    const { sid, sub, clientId } = session
+    await this.confirm(sid, account, request.password, audit)
+    audit('login.ok', { sub, sid, client_id: clientId })
     return { ...tokens, deviceToken }
   }
 

@@ -304,7 +304,11 @@ export class SessionStarter {
     this.#options = options
   }
 
-  /** @throws `token_too_large`, `keys_unavailable`, `store_unavailable` */
+  /**
+   * The caller writes `login.ok` after its own checks, which may refuse the session.
+   *
+   * @throws `token_too_large`, `keys_unavailable`, `store_unavailable`
+   */
   async start(
     account: Account,
     request: Omit<NewSession, 'sub'>,
@@ -319,7 +323,6 @@ export class SessionStarter {
     const minted = await minter.mintForSession(session, { account, ...token })
     const tokens = minter.withRefreshToken(session, minted)
     await sessions.create(session, audit)
-    audit('login.ok', { sub: session.sub, sid: session.sid, client_id: session.clientId })
     return { session, tokens }
   }
 }

@@ -194,6 +194,7 @@ export class TokenEndpoint {
       await sessions.revokeUnchecked(session.sid, reason, audit)
       throw invalidCode(reason)
     }
+    audit('login.ok', { sub: session.sub, sid: session.sid, client_id: client.client_id })
     if (!hasScopes(session.scope, openidScope)) return { ...tokens, idToken: null }
     await this.#registerForLogout(session, client)
     return { ...tokens, idToken: await idTokens.sign(session, tokens.accessToken, nonce) }

@@ -76,6 +76,9 @@ for (const [what, end] of Object.entries(ends)) {
     await end(parts)
     t.match(await parts.redeem(), refused)
     t.same(await parts.live(), [])
+    const { event, reason } = parts.issuer.audit().at(-1) ?? {}
+    t.same({ event, reason }, { event: 'session.revoked', reason: 'sign_in_ended' })
+    t.notOk(parts.issuer.audit().some((one) => one.event === 'login.ok' && one.client_id === 'spa'))
   })
 
   t.test(`a code is refused if ${what} while it is redeemed`, async (t) => {

@@ -95,6 +95,7 @@ for (const [change, run] of Object.entries(changes)) {
       t.equal(response.statusCode, 401)
       t.match(response.json(), { code: 'credentials_invalid' })
       t.same(await parts.live(), [])
+      t.notOk(parts.issuer.audit().some(({ event }) => event === 'login.ok'))
     })
   }
 
