@@ -47,7 +47,7 @@ t.test('a service exchanges the token of a user for one for another audience', a
 })
 
 t.test('the chain of services is named, and ends with the session', async (t) => {
-  const { signIn, exchange, clock, call } = await startOAuth(t)
+  const { signIn, exchange, clock, call, token: grant } = await startOAuth(t)
   const { access_token } = await signIn()
   const one = await exchange(access_token)
   const client_assertion = await makeAssertion(Math.floor(clock.nowMs() / 1000))
@@ -65,14 +65,17 @@ t.test('the chain of services is named, and ends with the session', async (t) =>
     act: { sub: 'signing', act: { sub: 'billing' } },
   })
 
-  t.comment('a service that acts for the user does not have the account of the user')
+  t.comment('neither a service, nor one that acts for the user, has the account of the user')
+  const own = await grant({ grant_type: 'client_credentials' }, billing)
   for (const [method, url] of [
     ['GET', '/me'],
     ['POST', '/logout'],
     ['POST', '/logout/all'],
   ] as const) {
-    const response = await call({ method, url, headers: bearer(two.body.access_token) })
-    t.match(response.json(), { code: 'token_claims' }, url)
+    for (const token of [two.body.access_token, own.body.access_token]) {
+      const response = await call({ method, url, headers: bearer(token) })
+      t.match(response.json(), { code: 'token_claims', detail: /of a service/ }, url)
+    }
   }
 
   await call({ method: 'POST', url: '/logout', headers: bearer(access_token) })

@@ -5,6 +5,7 @@ import { attributeClaims, type Client, type Clients } from '../../issuer/clients
 import { isActive } from '../../issuer/users.ts'
 import type { Consent } from '../../oauth/consents.ts'
 import type { Session } from '../../stores/ports.ts'
+import type { AccessTokenClaims } from '../../tokens/access-token.ts'
 import { gatepassAuth } from '../../verifier/fastify.ts'
 import { throwRefusal } from '../error-handler.ts'
 import type { IssuerContext } from '../issuer-app.ts'
@@ -36,12 +37,8 @@ export async function accountRoutes(
   // The issuer reads the session itself, so a sign-out takes effect here immediately.
   app.addHook('preHandler', async (request, reply) => {
     reply.header('cache-control', 'no-store')
-    // A service that acts for the user may not manage the account.
-    if (request.auth?.act !== undefined) throw new GatepassError('token_claims')
-    const { sid } = request.auth ?? {}
-    if (sid === undefined || (await sessions.find(sid)) === null) {
-      throw new GatepassError('token_revoked')
-    }
+    const sid = ownSessionOf(caller(request))
+    if ((await sessions.find(sid)) === null) throw new GatepassError('token_revoked')
   })
 
   app.get(
@@ -167,6 +164,17 @@ function consentRoutes(instance: FastifyInstance, { oauth, auditOf }: IssuerCont
       return reply.code(204).send(undefined)
     },
   )
+}
+
+/**
+ * Returns the session of a token with which a user manages the account.
+ *
+ * @throws `token_claims` for the token of a service, also of one that acts for the user
+ */
+export function ownSessionOf({ sid, act }: AccessTokenClaims): string {
+  if (sid !== undefined && act === undefined) return sid
+  const detail = 'Send an access token of the user. This one is of a service.'
+  throw new GatepassError('token_claims', { detail })
 }
 
 /** Returns the client of a request's token; null for a client of the operator. */

@@ -25,6 +25,7 @@ import {
   refreshHeaders,
   tokenResponse,
 } from '../schemas.ts'
+import { ownSessionOf } from './account.ts'
 
 /** How a client sends and receives the refresh token. */
 type RefreshTokenTransport = 'cookie' | 'body'
@@ -188,8 +189,5 @@ async function sessionOfToken(
 ): Promise<string> {
   if (request.headers.authorization === undefined) throw new GatepassError('refresh_token_missing')
   const { token, dpop } = presentedToken(request.headers, () => targetOf(request))
-  const { sid, act } = await verifier.verify(token, { dpop })
-  // A service may not end the session of a user whose token it has exchanged.
-  if (sid === undefined || act !== undefined) throw new GatepassError('token_claims')
-  return sid
+  return ownSessionOf(await verifier.verify(token, { dpop }))
 }
