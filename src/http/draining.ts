@@ -6,6 +6,8 @@ import { routeOf } from './metrics.ts'
 const idleCheckMs = 100
 /** A connection that has sent nothing for this long is idle too. */
 const silentMs = 1_000
+/** Time for the rest of a request after the app has stopped listening. Node then checks no timeout. */
+const defaultArrivalMs = 5_000
 const maxRequestsShown = 20
 
 /** The work that keeps an app from closing. */
@@ -27,14 +29,21 @@ interface Connection {
  */
 export class Draining {
   readonly #app: FastifyInstance
+  readonly #arrivalMs: number
   readonly #connections = new Map<Socket, Connection>()
 
   /**
    * @param app an app that does not listen yet
    * @param onUnanswered receives a reply whose connection closed before it began
+   * @param arrivalMs time for the rest of a request after the app has stopped listening
    */
-  constructor(app: FastifyInstance, onUnanswered: (reply: FastifyReply) => void = () => {}) {
+  constructor(
+    app: FastifyInstance,
+    onUnanswered: (reply: FastifyReply) => void = () => {},
+    arrivalMs = defaultArrivalMs,
+  ) {
     this.#app = app
+    this.#arrivalMs = arrivalMs
     app.server.on('connection', (socket: Socket) => {
       const connection: Connection = { openedAtMs: performance.now(), reply: null }
       this.#connections.set(socket, connection)
@@ -49,9 +58,9 @@ export class Draining {
       if (connection) connection.reply = reply
       done()
     })
-    app.addHook('onResponse', (request, _reply, done) => {
+    app.addHook('onResponse', (request, reply, done) => {
       const connection = this.#connections.get(request.raw.socket)
-      if (connection) connection.reply = null
+      if (connection?.reply === reply) connection.reply = null
       done()
     })
   }
@@ -65,7 +74,8 @@ export class Draining {
 
   /** Stops listening, closes idle connections, and resolves when the last request is answered. */
   async close(): Promise<void> {
-    const timer = setInterval(() => this.#closeIdle(), idleCheckMs)
+    const untilMs = performance.now() + this.#arrivalMs
+    const timer = setInterval(() => this.#closeIdle(untilMs), idleCheckMs)
     try {
       await this.#app.close()
     } finally {
@@ -83,15 +93,21 @@ export class Draining {
     }
   }
 
-  /** Node closes idle connections once, but a connection may become idle later. */
-  #closeIdle(): void {
-    const connections = [...this.#connections]
+  /**
+   * Node closes idle connections once, but a connection may become idle later.
+   *
+   * @param untilMs when each request must have arrived
+   */
+  #closeIdle(untilMs: number): void {
+    const nowMs = performance.now()
     // Node counts a response as sent although a slow client may still read it.
-    if (connections.some(([socket]) => socket.writableLength > 0)) return
-    this.#app.server.closeIdleConnections()
-    const silentSinceMs = performance.now() - silentMs
-    for (const [socket, { openedAtMs }] of connections) {
-      if (socket.bytesRead === 0 && openedAtMs < silentSinceMs) socket.destroy()
+    const connections = [...this.#connections]
+    const read = connections.filter(([socket]) => socket.writableLength === 0)
+    if (read.length === connections.length) this.#app.server.closeIdleConnections()
+    for (const [socket, { openedAtMs, reply }] of read) {
+      const isSilent = socket.bytesRead === 0 && openedAtMs < nowMs - silentMs
+      const hasArrived = reply?.request.raw.complete ?? false
+      if (isSilent || (!hasArrived && nowMs > untilMs)) socket.destroy()
     }
   }
 }

@@ -1,4 +1,5 @@
 import type { AddressInfo, Socket } from 'node:net'
+import type { FastifyReply } from 'fastify'
 import { pino } from 'pino'
 import t, { type Test } from 'tap'
 import { createApp } from '../../src/http/app.ts'
@@ -9,7 +10,7 @@ import { until } from '../support/until.ts'
 const get = (path: string) => `GET ${path} HTTP/1.1\r\nHost: x\r\n\r\n`
 
 /** An app with a route whose answer begins at once and ends when the test says so. */
-async function start(t: Test) {
+async function start(t: Test, arrivalMs?: number) {
   const app = createApp({ logger: pino({ level: 'silent' }) })
   const begun = Promise.withResolvers<void>()
   const end = Promise.withResolvers<void>()
@@ -21,10 +22,12 @@ async function start(t: Test) {
     reply.raw.end('slow')
   })
   app.get('/silent', () => new Promise(() => begun.resolve()))
+  app.post('/fast', () => 'fast')
   const sockets: Socket[] = []
   const unanswered: (string | undefined)[] = []
   app.server.on('connection', (socket: Socket) => sockets.push(socket))
-  const draining = new Draining(app, ({ request }) => unanswered.push(request.routeOptions.url))
+  const onUnanswered = ({ request }: FastifyReply) => unanswered.push(request.routeOptions.url)
+  const draining = new Draining(app, onUnanswered, arrivalMs)
   await app.listen({ host: '127.0.0.1', port: 0 })
   t.teardown(() => {
     app.server.closeAllConnections()
@@ -85,4 +88,28 @@ t.test('a silent connection does not block the shutdown', async (t) => {
   await until('it is there', () => sockets.length > 0)
   await Promise.all([draining.close(), client.closed])
   t.pass('it has closed')
+})
+
+t.test('a request that does not arrive does not block the shutdown', async (t) => {
+  const { draining, port, sockets, begun, end } = await start(t, 1)
+  const [slow, head, body] = [1, 2, 3].map(() => new RawClient(t, port))
+  const answer = slow?.ask(get('/slow'))
+  head?.send('GET /fast HTTP/1.1\r\n')
+  body?.send('POST /fast HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\n')
+  await begun
+  const haveBegun = () => sockets.length === 3 && sockets.every(({ bytesRead }) => bytesRead > 0)
+  await until('all have begun', haveBegun)
+  const closed = draining.close()
+  await Promise.all([head?.closed, body?.closed])
+  end()
+  t.match(await answer, /slow$/, 'a request that has arrived is answered')
+  await closed
+})
+
+t.test('the second of two pipelined requests is open until it is answered', async (t) => {
+  const { draining, port, begun } = await start(t)
+  const client = new RawClient(t, port)
+  t.match(await client.ask(get('/fast') + get('/silent')), /fast$/)
+  await begun
+  t.same(draining.open.requests, ['GET /silent'])
 })
