@@ -203,7 +203,7 @@ that have ended since. Access tokens of newer sessions are refused too; their cl
     )
     .action(async ({ before, all }, command) => {
       if (before === undefined && !all) command.error('error: give --before <time> or --all')
-      const { endSessions } = await import('./commands/sessions.ts')
+      const { endSessions } = await import('./commands/maintenance.ts')
       await endSessions(context, before ?? Number.MAX_SAFE_INTEGER)
     })
 }

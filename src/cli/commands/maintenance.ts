@@ -1,7 +1,16 @@
 import type { Source } from '../../config/load.ts'
 import { environmentName, type Role } from '../../config/setting.ts'
-import { settings as allSettings, dataUrl, type SettingName } from '../../config/settings.ts'
+import {
+  settings as allSettings,
+  dataUrl,
+  type SettingName,
+  type Settings,
+} from '../../config/settings.ts'
+import { systemClock } from '../../core/clock.ts'
+import { Clients } from '../../issuer/clients.ts'
 import { openKeyStore } from '../../keys/key-store.ts'
+import { hasRecipient } from '../../oauth/backchannel-logout.ts'
+import { type DataStore, dataOwner } from '../../stores/data-store.ts'
 import {
   openAccountStore,
   openCounterStore,
@@ -11,6 +20,7 @@ import {
 } from '../../stores/open-stores.ts'
 import { adminConfigOf, type CliContext, configOf, openedBy } from '../context.ts'
 import { openDataForCommand } from '../data-wiring.ts'
+import { createSessions, dataBlockedMs, openSessionStoreOf } from '../issuer-wiring.ts'
 import { print } from '../terminal.ts'
 
 /** `gatepass migrate`: brings the schema of every store up to date. It is safe to run twice. */
@@ -62,4 +72,54 @@ function shown(name: SettingName, value: unknown): unknown {
 function sourceText(source: Source): string {
   if (typeof source === 'string') return source
   return 'env' in source ? source.env : source.file
+}
+
+/** Sessions between two progress messages. */
+const progressStep = 10_000
+
+/** `gatepass sessions end`: ends all sessions, or the sessions that were created before a time. */
+export async function endSessions(context: CliContext, beforeMs: number): Promise<void> {
+  const { settings } = adminConfigOf(context)
+  const data = await openDataForCommand(settings, context.cwd)
+  try {
+    const store = await openSessionStoreOf(settings, context.cwd)
+    try {
+      const sessions = createSessions(settings, store)
+      const isNotified = new Clients(settings.clients).hasBackchannelLogout()
+      await sessions.checkClock()
+      let revoked = 0
+      const onRevoked = async (sids: readonly string[]) => {
+        if (data !== null) await deleteDataOf(sids, data, settings)
+        const steps = Math.floor(revoked / progressStep)
+        revoked += sids.length
+        if (Math.floor(revoked / progressStep) > steps) {
+          context.stderr.write(`${revoked} sessions ended so far\n`)
+        }
+      }
+      const count = await sessions.revokeCreatedBefore(
+        beforeMs,
+        onRevoked,
+        async (sid) => isNotified && hasRecipient(store, sid, systemClock.nowMs()),
+      )
+      context.stdout.write(
+        `Sessions ended: ${count}. Access tokens issued before now are refused.\n`,
+      )
+    } finally {
+      await store.close()
+    }
+  } finally {
+    await data?.close()
+  }
+}
+
+/** The revocation log does not list these sessions one by one, so no issuer deletes their data. */
+async function deleteDataOf(
+  sids: readonly string[],
+  data: DataStore,
+  settings: Settings,
+): Promise<void> {
+  const nowMs = systemClock.nowMs()
+  const untilMs = nowMs + dataBlockedMs(settings)
+  const owners = sids.map((sid) => dataOwner('session', settings.issuer, sid))
+  await Promise.all(owners.map((owner) => data.end(owner, untilMs, nowMs)))
 }
