@@ -9,7 +9,7 @@ import { parseRedisUrl } from '../stores/redis/url.ts'
 import { isLocal } from '../stores/server-url.ts'
 import { environmentName, type Role } from './setting.ts'
 import { dataUrl, keyPolicy, type SettingName, type Settings } from './settings.ts'
-import { hasCredentials, loopbackHosts } from './validators.ts'
+import { hasCredentials, isRemoteHttp } from './validators.ts'
 
 /**
  * Checks the rules between settings, and what production mode forbids. A rule that reads a setting
@@ -69,11 +69,6 @@ const verifierChecks: readonly Check[] = [
 function checkPorts({ port, admin_port }: Settings): FieldProblem[] {
   if (port === 0 || port !== admin_port) return []
   return [problem('admin_port', 'must not be GATEPASS_PORT')]
-}
-
-/** Whether others in the network can read what is sent to an address. */
-export function isRemoteHttp({ protocol, hostname }: URL): boolean {
-  return protocol !== 'https:' && !loopbackHosts.has(hostname)
 }
 
 function checkIssuerUrl({ mode, issuer }: Settings): FieldProblem[] {

@@ -12,8 +12,8 @@ import { importVerificationKey } from '../tokens/verification-key.ts'
 import {
   audienceName,
   hasCredentials,
+  isRemoteHttp,
   jwk,
-  loopbackHosts,
   redirectUri,
   refuseDuplicates,
 } from './validators.ts'
@@ -39,7 +39,7 @@ const keySet = z.strictObject({
 const clientAddress = z.string().refine((text) => {
   const url = URL.parse(text)
   if (url === null || hasCredentials(url) || /[#\s]/.test(text)) return false
-  return url.protocol === 'https:' || (url.protocol === 'http:' && loopbackHosts.has(url.hostname))
+  return /^https?:$/.test(url.protocol) && !isRemoteHttp(url)
 }, 'must be an https URL, or http on this machine')
 
 /** The schema of `Client` in src/issuer/clients.ts, which documents each field. */

@@ -8,7 +8,12 @@ export const seconds = (min: number, max: number) => z.int().min(min).max(max)
 export const port = z.int().min(0).max(65_535)
 
 /** Hosts that only this machine can reach, where plain http is safe. */
-export const loopbackHosts: ReadonlySet<string> = new Set(['localhost', '127.0.0.1', '[::1]'])
+const loopbackHosts = new Set(['localhost', '127.0.0.1', '[::1]'])
+
+/** Whether others in the network can read what is sent to an http(s) address. */
+export function isRemoteHttp({ protocol, hostname }: URL): boolean {
+  return protocol !== 'https:' && !loopbackHosts.has(hostname)
+}
 
 /**
  * An address to listen on. For `localhost`, Fastify would open a second server at `::1`, and a shutdown
@@ -37,8 +42,7 @@ export const redirectUri = z
   .refine((text) => {
     const url = URL.parse(text)
     if (url === null || hasCredentials(url) || /[^\x21-\x7e]|[#\\]/.test(text)) return false
-    if (url.protocol === 'https:') return webUrl.test(text)
-    if (url.protocol === 'http:') return webUrl.test(text) && loopbackHosts.has(url.hostname)
+    if (/^https?:$/.test(url.protocol)) return webUrl.test(text) && !isRemoteHttp(url)
     return /^[a-z][a-z\d+-]*(\.[a-z\d+-]+)+:\//.test(text)
   }, 'must be an https URL, http on this machine, or of an app such as com.example.app:/cb; in ASCII, without a fragment')
 

@@ -15,10 +15,6 @@ export class LruCache<V> {
     this.#weightOf = weightOf
   }
 
-  get size(): number {
-    return this.#recent.entries.size + this.#older.entries.size
-  }
-
   get weight(): number {
     return this.#recent.weight + this.#older.weight
   }

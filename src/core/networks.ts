@@ -22,8 +22,7 @@ export function networksOf(address: string): Networks {
   const plain = ipv4 ?? ipv6.replace(/%.*$/, '')
   if (isIPv4(plain)) return networksOfIPv4(plain.split('.').map(Number))
   if (!isIPv6(plain)) return unknown
-  const groups = groupsOf(plain)
-  const [a = 0, b = 0, c = 0, d = 0, e = 0, f = 0, g = 0, h = 0] = groups
+  const [a = 0, b = 0, c = 0, d = 0, e = 0, f = 0, g = 0, h = 0] = groupsOf(plain)
   // `::ffff:0:0/96` is IPv4 on a dual-stack socket (RFC 4291 §2.5.5.2).
   if (a + b + c + d + e === 0 && f === 0xffff) {
     return networksOfIPv4([g >> 8, g & 0xff, h >> 8, h & 0xff])

@@ -1,4 +1,4 @@
-import { isRemoteHttp } from '../../config/checks.ts'
+import { isRemoteHttp } from '../../config/validators.ts'
 import { systemClock } from '../../core/clock.ts'
 import { GatepassError } from '../../core/errors.ts'
 import { type CliContext, unusableSetting, userConfigOf } from '../context.ts'

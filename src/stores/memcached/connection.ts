@@ -200,11 +200,6 @@ export class NoReplyError extends Error {
   override readonly name = 'NoReplyError'
 }
 
-/** The node replied during the call, but not to all of it before the deadline. */
-export class TooSlowError extends Error {
-  override readonly name = 'TooSlowError'
-}
-
 /** The node refused. The message is that of the node, or our own. */
 export class RefusalError extends Error {
   override readonly name = 'RefusalError'

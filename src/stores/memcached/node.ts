@@ -10,7 +10,6 @@ import {
   isOutage,
   MemcachedConnection,
   NoReplyError,
-  TooSlowError,
 } from './connection.ts'
 import type { Command, Reply } from './protocol.ts'
 import { type MemcachedTarget, nameOf, urlParser } from './url.ts'
@@ -97,7 +96,7 @@ export class MemcachedNode {
     }
     return withDeadline(this.#deadlineMs, run, () => {
       if (connection?.isOpen && connection.lastReplyAtMs >= startedAtMs) {
-        return new TooSlowError('The node did not reply to the whole call in time.')
+        return new Error('The node did not reply to the whole call in time.')
       }
       const error = new NoReplyError('The node did not reply in time.')
       connection?.destroy(error)
