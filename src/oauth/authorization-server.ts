@@ -55,7 +55,6 @@ export function createAuthorizationServer(
   const { policy, accounts, clients, clock, minter, refreshTokens, revocations } = issuer
   const { sessions, signingKey } = issuer
   const clientKeys = new ClientKeys(clock)
-  clients.onReplaced(() => clientKeys.dropOthers(clients))
   const assertions = {
     issuer: policy.issuer,
     keys: clientKeys,
@@ -82,6 +81,10 @@ export function createAuthorizationServer(
     clock,
   })
   backchannel.follow(revocations)
+  clients.onReplaced(() => {
+    clientKeys.dropOthers(clients)
+    backchannel.readAgain()
+  })
   const idTokens = new IdTokens({
     issuer: policy.issuer,
     lifetimeSeconds: policy.accessTtlSeconds,

@@ -23,6 +23,8 @@ const defaultMaxPending = 10_000
  * does not answer delays no first attempt at another client.
  */
 const maxAttempts = 1_000
+/** Posts to one client at the same time. Three clients that do not answer leave a quarter to the others. */
+const maxPostsPerClient = 250
 const readMs = 1_000
 const postTimeoutMs = 4_000
 /** Within this time only one replica posts. It is longer than the timeout of a post. */
@@ -64,6 +66,7 @@ export class BackchannelLogout {
   readonly #options: BackchannelLogoutOptions
   readonly #pending = new Map<string, Promise<void>>()
   readonly #attempting = { first: 0, later: 0 }
+  readonly #posts = new PostLimit()
   readonly #closing = new AbortController()
   readonly #follow = new SingleFlight(() => this.#readLog())
   readonly #maxPending: number
@@ -97,6 +100,11 @@ export class BackchannelLogout {
     this.#timer = setInterval(() => void this.#follow.run(), readMs).unref()
     this.#unsubscribe = feed.subscribe(() => void this.refresh())
     void this.refresh()
+  }
+
+  /** Reads the log again from its start: a client that was replaced may have an address only now. */
+  readAgain(): void {
+    this.#rereadAtMs = 0
   }
 
   /** Handles the new entries of the log. Never rejects. */
@@ -134,7 +142,7 @@ export class BackchannelLogout {
   async #deliver(sid: string, endedAtMs: number): Promise<void> {
     const { clock, backoff = defaultBackoff, onFailure } = this.#options
     const { signal } = this.#closing
-    const delivery = new Delivery(sid, this.#options, signal)
+    const delivery = new Delivery(sid, this.#options, this.#posts, signal)
     for (let attempt = 0; !signal.aborted; attempt += 1) {
       if (await this.#attempt(delivery, attempt === 0 ? 'first' : 'later')) return
       if (clock.nowMs() > endedAtMs + followUpMs) {
@@ -160,18 +168,42 @@ export class BackchannelLogout {
   }
 }
 
+/** Limits the posts to each client: those to a client that does not answer take seconds to fail. */
+class PostLimit {
+  readonly #running = new Map<string, number>()
+
+  /** @throws Error if too many posts to the client run; the error of the post */
+  async run<T>(clientId: string, post: () => Promise<T>): Promise<T> {
+    const running = this.#running.get(clientId) ?? 0
+    if (running >= maxPostsPerClient) throw new Error('the client answers too slowly')
+    this.#add(clientId, 1)
+    return post().finally(() => this.#add(clientId, -1))
+  }
+
+  #add(clientId: string, posts: number): void {
+    this.#running.set(clientId, (this.#running.get(clientId) ?? 0) + posts)
+  }
+}
+
 /** One notification, which is attempted until it succeeds. */
 class Delivery {
   readonly #sid: string
   readonly #options: BackchannelLogoutOptions
+  readonly #posts: PostLimit
   readonly #closing: AbortSignal
   #lease = -1
   clientId = ''
   lastError: unknown = null
 
-  constructor(sid: string, options: BackchannelLogoutOptions, closing: AbortSignal) {
+  constructor(
+    sid: string,
+    options: BackchannelLogoutOptions,
+    posts: PostLimit,
+    closing: AbortSignal,
+  ) {
     this.#sid = sid
     this.#options = options
+    this.#posts = posts
     this.#closing = closing
   }
 
@@ -185,10 +217,12 @@ class Delivery {
       this.clientId = clientId
       const uri = clients.find(clientId)?.backchannel_logout_uri
       if (uri === undefined) return true
-      if (!(await this.#hasLease())) return false
-      await this.#post(uri, { clientId, sub })
-      await store.deleteOneTime(idOf(this.#sid))
-      return true
+      return await this.#posts.run(clientId, async () => {
+        if (!(await this.#hasLease())) return false
+        await this.#post(uri, { clientId, sub })
+        await store.deleteOneTime(idOf(this.#sid))
+        return true
+      })
     } catch (error) {
       this.lastError = error
       return false

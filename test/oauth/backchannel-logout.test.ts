@@ -14,7 +14,10 @@ import { clients, startOAuth } from '../support/oauth.ts'
 import { until } from '../support/until.ts'
 import { redemption, signInThrough, Visitor } from '../support/visitor.ts'
 
-/** An application that is notified of sign-outs, and answers with these statuses, the last one for ever. */
+/**
+ * An application that is notified of sign-outs, and answers with these statuses, the last one for ever. It
+ * does not answer if there is none.
+ */
 async function startApplication(t: Test, statuses: number[]) {
   const tokens: string[] = []
   const requests: IncomingMessage[] = []
@@ -22,15 +25,16 @@ async function startApplication(t: Test, statuses: number[]) {
     requests.push(request)
     tokens.push(new URLSearchParams(await text(request)).get('logout_token') ?? '')
     const status = statuses.length > 1 ? statuses.shift() : statuses[0]
-    response.writeHead(status ?? 200, { location: '/elsewhere', connection: 'close' }).end()
+    if (status === undefined) return
+    response.writeHead(status, { location: '/elsewhere', connection: 'close' }).end()
   })
   return { tokens, requests, uri: `${url}/signed-out` }
 }
 
-/** The clients of a test, with `spa` notified at the address. */
-function notifiedAt(uri: string) {
+/** The clients of a test, one of them notified at the address. */
+function notifiedAt(uri: string, clientId = 'spa') {
   return clients.map((client) =>
-    client.client_id === 'spa' ? { ...client, backchannel_logout_uri: uri } : client,
+    client.client_id === clientId ? { ...client, backchannel_logout_uri: uri } : client,
   ) as unknown as typeof clients
 }
 
@@ -124,6 +128,19 @@ t.test('a client that is configured later is notified', async (t) => {
   t.equal(claimsOf(application.tokens[0] ?? '').sid, claimsOf(access_token).sid)
 })
 
+t.test('a client whose address was missing for a while is notified of each sign-out', async (t) => {
+  const application = await startApplication(t, [200])
+  const issuer = await startOAuth(t, { clients: notifiedAt(application.uri) })
+  const { access_token = '' } = await signInThrough(issuer, new Visitor(issuer))
+  issuer.issuer.clients.replace(notifiedAt(application.uri, 'backend'))
+  await issuer.call({ url: '/logout', method: 'POST', headers: bearer(access_token) })
+  await issuer.oauth.backchannel.refresh()
+  issuer.issuer.clients.replace(notifiedAt(application.uri))
+  await issuer.oauth.backchannel.refresh()
+  await until('it is notified', async () => application.tokens.length === 1)
+  t.equal(claimsOf(application.tokens[0] ?? '').sid, claimsOf(access_token).sid)
+})
+
 t.test('a session that a code starts during a sign-out everywhere is notified too', async (t) => {
   const application = await startApplication(t, [200])
   let afterList = async () => {}
@@ -193,9 +210,13 @@ t.test('notifications to a client that fails end after an hour', async (t) => {
   t.same(failures, ['spa'])
 })
 
-/** Ends sessions of a client that fails, then one of a client that works. */
-async function endMany(t: Test, count: number, options: Partial<BackchannelLogoutOptions>) {
-  const statuses = [500]
+/** Ends sessions of a client that answers with these statuses, then one of a client that works. */
+async function endMany(
+  t: Test,
+  count: number,
+  statuses: number[],
+  options: Partial<BackchannelLogoutOptions>,
+) {
   const [broken, working] = [await startApplication(t, statuses), await startApplication(t, [200])]
   const all = notifiedAt(broken.uri).map((client) =>
     client.client_id === 'backend' ? { ...client, backchannel_logout_uri: working.uri } : client,
@@ -217,15 +238,18 @@ async function endMany(t: Test, count: number, options: Partial<BackchannelLogou
     return working.tokens.length === 1
   })
   t.equal(claimsOf(working.tokens[0] ?? '').sid, 'the last')
-  return { statuses, broken, clock, logout }
+  return { broken, clock, logout }
 }
 
-t.test('a client that fails delays no other client', async (t) => {
-  await endMany(t, 1_200, { backoff: { minMs: 60_000, maxMs: 60_000 } })
+t.test('a client that does not answer delays no other client', async (t) => {
+  const { broken } = await endMany(t, 1_200, [], { backoff: { minMs: 60_000, maxMs: 60_000 } })
+  t.ok(broken.requests.length <= 250, `${broken.requests.length} notifications wait for it`)
 })
 
 t.test('a client that fails takes the place of no other client', async (t) => {
-  const { statuses, broken, clock, logout } = await endMany(t, 120, { backoff, maxPending: 50 })
+  const statuses = [500]
+  const options = { backoff, maxPending: 50 }
+  const { broken, clock, logout } = await endMany(t, 120, statuses, options)
   const before = broken.tokens.length
   statuses[0] = 200
   await until('it is notified of each session once it works', async () => {
