@@ -113,6 +113,8 @@ const clientMeanings = {
   exchange_audiences: 'The audiences for which it may exchange the token of a user, up to 32.',
   client_name: 'The name that users read on the pages of the issuer. Default: the `client_id`.',
   third_party: '`true`: users are asked for [consent](oauth.md#consent).',
+  require_pushed_authorization_requests:
+    '`true`: it must [push](http-api.md#post-oauthpar) its authorization requests (RFC 9126 §6).',
 } as const satisfies Record<keyof ClientSettings, string>
 
 function clientRows(): Row[] {

@@ -64,6 +64,7 @@ export const clientSchema = z.strictObject({
   backchannel_logout_uri: clientAddress.optional(),
   client_name: z.string().min(1).max(64).optional(),
   third_party: z.boolean().optional(),
+  require_pushed_authorization_requests: z.boolean().optional(),
 })
 
 export type ClientSettings = z.infer<typeof clientSchema>

@@ -73,6 +73,8 @@ export interface Client {
   readonly client_name?: string | undefined
   /** Whether it belongs to a third party, so that its users are asked for consent. */
   readonly third_party?: boolean | undefined
+  /** Whether it must push its authorization requests (RFC 9126 §6). Default: false. */
+  readonly require_pushed_authorization_requests?: boolean | undefined
 }
 
 /**

@@ -23,7 +23,7 @@ import {
   withParameters,
 } from './authorization-request.ts'
 import type { Consents } from './consents.ts'
-import type { Form } from './form.ts'
+import { type Form, malformed } from './form.ts'
 import type { IdTokenHint, IdTokens } from './id-tokens.ts'
 import type { PushedRequests, PushedResponse } from './pushed-requests.ts'
 import type { SignIn } from './sign-ins.ts'
@@ -121,7 +121,12 @@ export class AuthorizationEndpoint {
     const { values, repeated, pushedId } = await this.#parametersOf(query, browserId)
     const request = this.#validate({ values, repeated })
     if (isRefusal(request)) return { url: refusalUrl(request, issuer) }
-    return { request, interaction: { parameters: values, startedAtMs: clock.nowMs(), pushedId } }
+    const interaction = { parameters: values, startedAtMs: clock.nowMs(), pushedId }
+    if (request.client.require_pushed_authorization_requests && pushedId === undefined) {
+      const failure = malformed('The client must push its requests.')
+      return { url: this.failureUrl({ request, interaction }, failure) }
+    }
+    return { request, interaction }
   }
 
   /** Reads the parameters of a query. Those of a pushed request replace all others (RFC 9126 §4). */

@@ -39,6 +39,7 @@ t.test('a client of each kind is accepted', async (t) => {
       ],
       post_logout_redirect_uris: ['https://app.example/'],
       third_party: true,
+      require_pushed_authorization_requests: true,
     },
   ]
   t.equal(load(...clients).length, clients.length)

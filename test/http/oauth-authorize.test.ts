@@ -472,6 +472,19 @@ t.test('a pushed request is used once, by one browser and one client', async (t)
     ],
   )
 
+  t.comment('a client that must push its requests')
+  const asked = (client: (typeof clients)[number]) => client.client_id === 'spa'
+  issuer.issuer.clients.replace(
+    clients.map((one) => ({ ...one, require_pushed_authorization_requests: asked(one) })),
+  )
+  t.match((await visitor.authorize({ prompt: 'none' })).answer, {
+    error: 'invalid_request',
+    error_description: 'The client must push its requests.',
+    state: 'the state',
+  })
+  const forced = new URLSearchParams({ client_id: 'spa', ...(await push()).body })
+  t.match((await visitor.get(`/oauth/authorize?${forced}`)).answer, { code: /^gpc_/ })
+
   const late = await push()
   issuer.clock.advance_s(91)
   const query = new URLSearchParams({ client_id: 'spa', request_uri: late.body.request_uri })
