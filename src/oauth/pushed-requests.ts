@@ -41,10 +41,15 @@ export class PushedRequests {
   async push(parameters: RequestParameters, publicAddress: string | null): Promise<PushedResponse> {
     const { store, clock } = this.#options
     const nowMs = clock.nowMs()
-    if (publicAddress !== null) this.#publicLimits.admit(publicAddress, nowMs)
+    const takeBack = publicAddress === null ? null : this.#publicLimits.admit(publicAddress, nowMs)
     const requestUri = `${prefix}${randomId()}${randomId()}`
     const expiresAtMs = nowMs + pushedLifetimeSeconds * 1000
-    await store.putOneTime(idOf(requestUri), JSON.stringify(parameters), expiresAtMs)
+    try {
+      await store.putOneTime(idOf(requestUri), JSON.stringify(parameters), expiresAtMs)
+    } catch (error) {
+      takeBack?.()
+      throw error
+    }
     return { request_uri: requestUri, expires_in: pushedLifetimeSeconds }
   }
 
@@ -76,24 +81,38 @@ function idOf(requestUri: string): string {
   return `par.${digestText(requestUri)}`
 }
 
+interface KeptRequest {
+  readonly pushedAtMs: number
+  readonly release: () => void
+}
+
 /** Limits the pushed requests of public clients, as anybody can push them. */
 class PublicPushLimits {
   readonly #limits = new NetworkLimits(maxPublic)
   /** Oldest first. */
-  readonly #kept: { readonly pushedAtMs: number; readonly release: () => void }[] = []
+  readonly #kept = new Set<KeptRequest>()
 
-  /** @throws `overloaded` if too many requests are kept for the network of this address */
-  admit(address: string, nowMs: number): void {
-    // A time in the future is from before the clock was set back.
-    const hasExpired = (atMs: number) =>
-      nowMs < atMs || nowMs >= atMs + pushedLifetimeSeconds * 1000
-    while (this.#kept[0] !== undefined && hasExpired(this.#kept[0].pushedAtMs)) {
-      this.#kept.shift()?.release()
+  /**
+   * Returns a function that takes the request back, because it was not stored.
+   *
+   * @throws `overloaded` if too many requests are kept for the network of this address
+   */
+  admit(address: string, nowMs: number): () => void {
+    for (const kept of this.#kept) {
+      // A time in the future is from before the clock was set back.
+      if (kept.pushedAtMs <= nowMs && nowMs < kept.pushedAtMs + pushedLifetimeSeconds * 1000) break
+      this.#remove(kept)
     }
     const release = this.#limits.admit(address)
     if (release === null) {
       throw new GatepassError('overloaded', { retryAfterSeconds: pushedLifetimeSeconds })
     }
-    this.#kept.push({ pushedAtMs: nowMs, release })
+    const kept = { pushedAtMs: nowMs, release }
+    this.#kept.add(kept)
+    return () => this.#remove(kept)
+  }
+
+  #remove(kept: KeptRequest): void {
+    if (this.#kept.delete(kept)) kept.release()
   }
 }
