@@ -8,7 +8,8 @@ import t, { type Test } from 'tap'
 import { loadConfig } from '../../src/config/load.ts'
 import { environmentName } from '../../src/config/setting.ts'
 import { settingsOf } from '../../src/config/settings.ts'
-import { clientOf } from '../examples/forward-auth/client.ts'
+import { forged, ofMallory, withoutNear } from '../examples/forward-auth/attacks.ts'
+import { clientOf, headersLike, type RawHeaders } from '../examples/forward-auth/client.ts'
 import { isNormal, trickyTargets } from '../examples/forward-auth/paths.ts'
 import { startHttpServer } from '../support/http-server.ts'
 import { outsideFolder, projectFolder } from '../support/project.ts'
@@ -149,26 +150,12 @@ t.test('nginx accepts its configuration', async (t) => {
 
 /** Stands in for the application behind nginx, and keeps the headers of what reaches it. */
 async function startApplication(t: Test) {
-  const requests: Record<string, string>[] = []
+  const requests: RawHeaders[] = []
   const { port } = await startHttpServer(t, ({ rawHeaders }, response) => {
-    const pairs = rawHeaders.flatMap((name, i) => (i % 2 ? [] : [[name, rawHeaders[i + 1]]]))
-    requests.push(Object.fromEntries(pairs))
+    requests.push(rawHeaders)
     response.end('hello')
   })
   return { requests, address: `127.0.0.1:${port}` }
-}
-
-/** Headers of a client that pretends to be another user. */
-const forged = {
-  'X-Auth-Subject': 'mallory',
-  'x-auth-session': 'mallory',
-  'X-Auth-Scope': 'mallory',
-  'X-Auth-Client': 'mallory',
-  X_Auth_Subject: 'mallory',
-  'X-Auth_Subject': 'mallory',
-  'X-Forwarded-For': 'mallory',
-  'X-Forwarded-Host': 'mallory',
-  'X-Forwarded-Proto': 'mallory',
 }
 
 interface LoginFrom {
@@ -211,8 +198,9 @@ t.test('through nginx', async (t) => {
     })
   const refresh = (address: string, cookie: string) =>
     fetch(`${address}/refresh`, { method: 'POST', headers: { cookie } })
-  const demo = (token: string, headers: Record<string, string> = {}) =>
-    fetch(`${url}/demo/`, { headers: { ...headers, authorization: `Bearer ${token}` } })
+  const demo = (token: string) =>
+    fetch(`${url}/demo/`, { headers: { authorization: `Bearer ${token}` } })
+  const call = clientOf(publicPort)
 
   const atIssuer1 = await tokensOf(await signIn(issuer1))
   const login = await signIn(url)
@@ -228,35 +216,32 @@ t.test('through nginx', async (t) => {
     const answer = await demo(first.access_token)
     t.equal(answer.status, 200)
     t.equal(await answer.text(), 'hello')
-    t.match(application.requests.pop(), {
-      'X-Auth-Subject': subject,
-      'X-Auth-Session': first.session_id,
-      'X-Auth-Scope': 'data:read data:write',
-      'X-Auth-Client': 'default',
-    })
+    t.same(headersLike(application.requests.pop() ?? [], 'x-auth'), [
+      ['x-auth-client', 'default'],
+      ['x-auth-scope', 'data:read data:write'],
+      ['x-auth-session', first.session_id],
+      ['x-auth-subject', subject],
+    ])
   })
 
   await t.test('A24: identity headers of a client are removed', async (t) => {
-    t.equal((await demo(first.access_token, forged)).status, 200)
-    const headers = application.requests.pop() ?? {}
-    t.equal(headers['X-Auth-Subject'], subject)
-    t.notMatch(JSON.stringify(headers), /mallory/)
+    const headers = [...forged, 'Authorization', `Bearer ${first.access_token}`]
+    t.equal((await call({ path: '/demo/', headers })).status, 200)
+    const received = headersLike(application.requests.pop() ?? [], '')
+    t.same(Object.fromEntries(received)['x-auth-subject'], subject)
+    t.notMatch(JSON.stringify(withoutNear(received)), ofMallory)
   })
 
   await t.test('A24: identity headers without a valid token are refused', async (t) => {
-    const answers = [
-      await fetch(`${url}/demo/`, { headers: forged }),
-      await demo(`${first.access_token}x`, forged),
-    ]
-    for (const answer of answers) {
+    for (const token of [[], ['Authorization', `Bearer ${first.access_token}x`]]) {
+      const answer = await call({ path: '/demo/', headers: [...forged, ...token] })
       t.equal(answer.status, 401)
-      t.match(answer.headers.get('www-authenticate'), /^Bearer/)
+      t.match(answer.headers['www-authenticate'], /^Bearer/)
     }
     t.same(application.requests, [])
   })
 
   await t.test('A32: a path that can be read in two ways is refused', async (t) => {
-    const call = clientOf(publicPort)
     const paths = trickyTargets.filter((path) => path.startsWith('/') && !isNormal(path))
     for (const path of paths) t.equal((await call({ path })).status, 400, path)
     t.same(application.requests, [])
@@ -331,10 +316,13 @@ t.test('through nginx', async (t) => {
   })
 
   await t.test('no token is in the log', async (t) => {
+    await fetch(`${url}/oauth/logout?id_token_hint=an-ID-token`)
     const log = readFileSync(join(folder, 'stdout'), 'utf8')
     t.match(log, /"GET \/demo\/ HTTP/)
     t.notMatch(log, first.access_token)
     t.notMatch(log, first.cookie)
+    t.match(log, /"GET \/oauth\/logout HTTP/)
+    t.notMatch(log, 'an-ID-token')
   })
 
   await t.test('the example application shows the identity that it received', async (t) => {

@@ -169,6 +169,6 @@ export function upgradeTo(protocols: readonly string[], connection = 'Upgrade'):
 }
 
 /** Leaves out headers whose names only begin like ours. Some proxies cannot remove them. */
-function withoutNear(pairs: readonly (readonly [string, string])[]) {
+export function withoutNear(pairs: readonly (readonly [string, string])[]) {
   return pairs.filter(([name]) => name !== 'x-auth-roles' && name !== 'x-auth-subject-')
 }
