@@ -58,6 +58,11 @@ export interface Pending {
   readonly interaction: Interaction
 }
 
+/** A request that a redirect refuses, and the error for the log. */
+export interface RefusedRequest extends Pick<AuthorizationRefusal, 'cause'> {
+  readonly url: string
+}
+
 /** The user, as far as the issuer knows, and the browser. */
 export interface Visitor {
   readonly signIn: SignIn | null
@@ -84,15 +89,15 @@ export class AuthorizationEndpoint {
    * @param client has authenticated
    * @param jkt the key of which the client has proven possession (RFC 9449 §10.1)
    * @param address of the client. A public client may store only so many requests
-   * @throws `request_malformed`, `redirect_uri_not_allowed`, `grant_not_allowed`, `dpop_proof_invalid`,
-   *   `overloaded`, `store_unavailable`
+   * @throws `request_malformed`, `redirect_uri_not_allowed`, `grant_not_allowed`, `scope_not_allowed`,
+   *   `resource_not_allowed`, `dpop_proof_invalid`, `overloaded`, `store_unavailable`
    */
   async push(
     client: Client,
     form: Form,
     jkt: string | undefined,
     address: string,
-  ): Promise<PushedResponse | AuthorizationRefusal> {
+  ): Promise<PushedResponse> {
     const own = Object.fromEntries([...form].filter(([name]) => !credentials.has(name)))
     const values: Record<string, string> = { ...own, client_id: client.client_id }
     if (jkt !== undefined) {
@@ -103,7 +108,7 @@ export class AuthorizationEndpoint {
     }
     limitParameters(Object.entries(values))
     const checked = this.#validate({ values, repeated: new Set() })
-    if (isRefusal(checked)) return checked
+    if (isRefusal(checked)) throw checked.cause
     return this.#options.pushed.push(values, isConfidential(client) ? null : address)
   }
 
@@ -116,15 +121,15 @@ export class AuthorizationEndpoint {
    *   `request_uri_invalid`, `grant_not_allowed`, `store_unavailable`: the caller shows a page,
    *   because there is no address to redirect to
    */
-  async begin(query: string, browserId: string): Promise<Pending | { readonly url: string }> {
+  async begin(query: string, browserId: string): Promise<Pending | RefusedRequest> {
     const { issuer, clock } = this.#options
     const { values, repeated, pushedId } = await this.#parametersOf(query, browserId)
     const request = this.#validate({ values, repeated })
-    if (isRefusal(request)) return { url: refusalUrl(request, issuer) }
+    if (isRefusal(request)) return { url: refusalUrl(request, issuer), cause: request.cause }
     const interaction = { parameters: values, startedAtMs: clock.nowMs(), pushedId }
     if (request.client.require_pushed_authorization_requests && pushedId === undefined) {
-      const failure = malformed('The client must push its requests.')
-      return { url: this.failureUrl({ request, interaction }, failure) }
+      const cause = malformed('The client must push its requests.')
+      return { url: this.failureUrl({ request, interaction }, cause), cause }
     }
     return { request, interaction }
   }

@@ -8,7 +8,7 @@ import {
 } from '../issuer/clients.ts'
 import type { TokenMinter } from '../issuer/token-minter.ts'
 import { formatForm, malformed, maxParameters } from './form.ts'
-import { toOAuthError } from './oauth-error.ts'
+import { NamedRefusal, toOAuthError } from './oauth-error.ts'
 
 /** The supported values of `prompt` (OpenID Connect Core §3.1.2.1). */
 export const prompts = ['none', 'login', 'consent', 'select_account'] as const
@@ -52,6 +52,8 @@ export interface AuthorizationRefusal {
   /** The `error` of RFC 6749, RFC 8707 or OpenID Connect Core §3.1.2.6. */
   readonly error: string
   readonly description: string
+  /** For the log. */
+  readonly cause: GatepassError
 }
 
 /** The parameters of a request, and the names that occur more than once. */
@@ -140,27 +142,16 @@ export function isRefusal(
 /**
  * Returns the address that reports an error to a client. `iss` identifies the issuer (RFC 9207).
  */
-export function refusalUrl(refusal: AuthorizationRefusal, issuer: string): string {
+export function refusalUrl(refusal: Omit<AuthorizationRefusal, 'cause'>, issuer: string): string {
   const { redirectUri, state, error, description } = refusal
   return withParameters(redirectUri, { error, error_description: description, state, iss: issuer })
 }
 
-/** Creates an error whose `error` code only this endpoint uses. */
-class RequestRefused extends Error {
-  readonly error: string
-
-  constructor(error: string, description: string) {
-    super(description)
-    this.error = error
-  }
-}
-
-/** Returns the error that a redirect reports. Throws an error that is not ours. */
-export function refusalOf(error: unknown): { error: string; description: string } {
-  if (error instanceof RequestRefused) return { error: error.error, description: error.message }
-  if (!isGatepassError(error)) throw error
-  const { body } = toOAuthError(error)
-  return { error: body.error, description: body.error_description }
+/** Returns what a redirect reports of an error. Throws an error that is not ours. */
+export function refusalOf(cause: unknown): Omit<AuthorizationRefusal, 'redirectUri' | 'state'> {
+  if (!isGatepassError(cause)) throw cause
+  const { body } = toOAuthError(cause)
+  return { error: body.error, description: body.error_description, cause }
 }
 
 type Values = AuthorizationParameters['values']
@@ -187,7 +178,7 @@ function refuseUnsupported(values: Values): void {
   if (values.response_type === undefined)
     throw malformed('The parameter response_type is required.')
   if (values.response_type !== 'code') {
-    throw new RequestRefused('unsupported_response_type', 'The response_type must be code.')
+    throw new NamedRefusal('unsupported_response_type', 'The response_type must be code.')
   }
   if (values.response_mode !== undefined && values.response_mode !== 'query') {
     throw malformed('The response_mode must be query.')
@@ -198,7 +189,7 @@ function refuseUnsupported(values: Values): void {
     ['request_uri', 'request_uri_not_supported'],
     ['registration', 'registration_not_supported'],
   ] as const) {
-    if (name in values) throw new RequestRefused(error, `The parameter ${name} is not supported.`)
+    if (name in values) throw new NamedRefusal(error, `The parameter ${name} is not supported.`)
   }
 }
 

@@ -29,15 +29,26 @@ const names: { readonly [code in ErrorCode]?: string } = {
   too_many_attempts: 'temporarily_unavailable',
 }
 
+/** A refused request whose OAuth `error` has no code of ours (RFC 6749 §4.1.2.1, OpenID Connect Core §3.1.2.6). */
+export class NamedRefusal extends GatepassError {
+  readonly error: string
+
+  constructor(error: string, detail: string) {
+    super('request_malformed', { detail })
+    this.error = error
+  }
+}
+
 /** Statuses that are more specific than 400. */
-const keptStatuses: ReadonlySet<number> = new Set([405, 408, 413, 415, 429])
+const keptStatuses: ReadonlySet<number> = new Set([405, 413, 415, 429])
 
 /** Converts one of our errors into an OAuth error. It quotes nothing of the request. */
 export function toOAuthError(error: GatepassError): OAuthError {
   const { code, status } = error
   const isFault = status >= 500
   const byStatus = status === 503 ? 'temporarily_unavailable' : 'server_error'
-  const name = names[code] ?? (isFault ? byStatus : 'invalid_request')
+  const named = error instanceof NamedRefusal ? error.error : names[code]
+  const name = named ?? (isFault ? byStatus : 'invalid_request')
   const isKept = isFault || keptStatuses.has(status) || name === 'invalid_client'
   return {
     status: isKept ? status : 400,

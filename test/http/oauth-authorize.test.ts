@@ -278,6 +278,18 @@ t.test('nobody is redirected to an address that is not registered', async (t) =>
   t.match((await visitor.authorize({ code_challenge_method: 'plain' })).answer, {
     error: 'invalid_request',
   })
+
+  t.comment('the log says why, also for a pushed request')
+  for (const [changes, error, code] of [
+    [{ scope: 'admin' }, 'invalid_scope', 'scope_not_allowed'],
+    [{ response_type: 'token' }, 'unsupported_response_type', 'request_malformed'],
+  ] as const) {
+    t.match((await visitor.authorize(changes)).answer, { error })
+    t.match(issuer.lines.at(-2), { msg: 'refused', code, level: 20 })
+    const pushed = await issuer.post('/oauth/par')({ ...goodRequest, ...changes })
+    t.match(pushed, { status: 400, body: { error } })
+    t.match(issuer.lines.at(-2), { msg: 'refused', code, level: 20 })
+  }
 })
 
 t.test('prompt and max_age decide whether a user signs in again', async (t) => {

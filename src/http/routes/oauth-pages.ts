@@ -294,7 +294,10 @@ function authorizationRoutes(app: FastifyInstance, context: IssuerContext, pages
     async (request, reply) => {
       const browserId = browserCookie.ensure(request, reply)
       const begun = await authorization.begin(queryOf(request), browserId)
-      if ('url' in begun) return pages.redirect(reply, begun.url)
+      if ('url' in begun) {
+        noteError(begun.cause, request, reply)
+        return pages.redirect(reply, begun.url)
+      }
       try {
         const signIn = await signIns.find(signInCookie.read(request))
         return await proceed(request, reply, begun, { signIn })

@@ -70,9 +70,7 @@ export function oauthRoutes(instance: FastifyInstance, context: IssuerContext): 
       const jkt = provenKey(request)
       const client = await authenticate(request, form)
       const pushed = await oauth.authorization.push(client, form, jkt, clientAddressOf(request))
-      if (!('error' in pushed)) return reply.code(201).send(pushed)
-      const { error, description } = pushed
-      return reply.code(400).send({ error, error_description: description })
+      return reply.code(201).send(pushed)
     },
   )
 
