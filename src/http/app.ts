@@ -173,9 +173,10 @@ function parseJson(app: FastifyInstance) {
     if (!isUtf8(bytes)) return refuse('The body is not UTF-8.')
     const text = bytes.toString()
     parse(request, text, (error, body) => {
-      if (error === null && hasMisreadName(body, text))
-        refuse('A name has an escape that may be misread.')
-      else done(error, body)
+      if (error !== null)
+        refuse('The body is not JSON, or names __proto__ or constructor.prototype.')
+      else if (hasMisreadName(body, text)) refuse('A name has an escape that may be misread.')
+      else done(null, body)
     })
   }
 }

@@ -125,7 +125,9 @@ function changeRoutes(instance: FastifyInstance, options: DataRoutesOptions): vo
           const detail = 'Send the whole value, without Content-Range.'
           throw new GatepassError('request_malformed', { detail })
         }
-        if (body === undefined) throw new GatepassError('data_value_invalid')
+        if (body === undefined) {
+          throw new GatepassError('data_value_invalid', { detail: 'The request has no body.' })
+        }
       },
       schema: {
         summary: 'Write a field if its precondition holds',
