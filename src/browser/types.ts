@@ -69,7 +69,8 @@ export interface DeviceSession {
 
 /**
  * Keeps a user signed in, in all tabs of an origin. Rejects with `AuthClientError`; `fetch` also as the
- * global `fetch` does. IndexedDB, where a client needs it, fails with its own errors.
+ * global `fetch` does. IndexedDB, where a client needs it, fails with its own errors. A library can be given
+ * the functions that are properties.
  */
 export interface AuthClient {
   /** The state, without a request. The same object until the state changes. */
@@ -87,9 +88,9 @@ export interface AuthClient {
    * Works like the global `fetch` and adds the access token for the issuer and `origins`. After a 401
    * it refreshes and repeats the request once. Without a session it adds no token.
    */
-  fetch(input: string | URL | Request, init?: RequestInit): Promise<Response>
+  readonly fetch: (input: string | URL | Request, init?: RequestInit) => Promise<Response>
   /** Returns a valid access token; null without a session. */
-  getAccessToken(): Promise<string | null>
+  readonly getAccessToken: () => Promise<string | null>
   /** Returns the user's own record; null without a session. */
   user(): Promise<User | null>
   /** Returns the devices on which the user is signed in; an empty list without a session. */
@@ -100,7 +101,7 @@ export interface AuthClient {
    * Calls back after each sign-in and sign-out in any tab of the origin, and for each new access token.
    * @returns a function that removes the listener
    */
-  onChange(listener: (state: AuthState) => void): () => void
+  readonly onChange: (listener: (state: AuthState) => void) => () => void
   /** Removes all listeners, and stops following the other tabs. */
   close(): void
 }
