@@ -16,7 +16,7 @@ export interface PublicKeyObject {
   readonly asymmetricKeyType?: string
 }
 
-/** A public key, bound to the one algorithm it verifies. */
+/** A public key, bound to the one algorithm it verifies. Made by `importVerificationKey`. */
 export interface VerificationKey {
   readonly kid: string
   readonly alg: Algorithm
@@ -28,6 +28,7 @@ export interface VerificationKey {
   readonly jwk: Readonly<Record<string, string>>
 }
 
+/** A key, or why it is refused. `kid` is null if the JWK has no acceptable `kid`. */
 export type ImportedKey =
   | { readonly ok: true; readonly key: VerificationKey }
   | { readonly ok: false; readonly kid: string | null; readonly reason: string }

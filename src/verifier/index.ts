@@ -9,7 +9,12 @@ export {
 export type { JsonValue } from '../core/json.ts'
 export type { AccessTokenClaims } from '../tokens/access-token.ts'
 export type { Algorithm } from '../tokens/algorithms.ts'
-export type { PublicKeyObject, VerificationKey } from '../tokens/verification-key.ts'
+export {
+  type ImportedKey,
+  importVerificationKey,
+  type PublicKeyObject,
+  type VerificationKey,
+} from '../tokens/verification-key.ts'
 export type { TokenProfile } from './claims.ts'
 export type { KeyLookup, KeySource, KeySourceStatus, RefusedKey } from './keys/key-source.ts'
 export type {

@@ -3,8 +3,10 @@ import {
   type AccessTokenClaims,
   createVerifier,
   type ErrorCode,
+  importVerificationKey,
   isGatepassError,
   type KeySource,
+  type VerificationKey,
   type Verifier,
   type VerifierOptions,
 } from '@gatepass/verifier'
@@ -22,6 +24,12 @@ export const statusOf = () => verifier.status()
 export function publicKeyOf(keys: KeySource) {
   const found = keys.find('key-1', 'ES256')
   return typeof found === 'string' ? null : found.key
+}
+
+export function importKey(jwk: object): VerificationKey {
+  const imported = importVerificationKey(jwk)
+  if (imported.ok) return imported.key
+  throw new Error(imported.reason)
 }
 
 export async function codeOf(token: string): Promise<ErrorCode | null> {
