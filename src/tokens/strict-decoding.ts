@@ -1,5 +1,5 @@
 import { isUtf8 } from 'node:buffer'
-import { hasMisreadName, type JsonObject, type JsonValue } from '../core/json.ts'
+import { type JsonObject, type JsonValue, parseJson } from '../core/json.ts'
 
 /** Deepest accepted nesting of objects and arrays. Access tokens need 2. */
 const maxDepth = 16
@@ -20,14 +20,10 @@ export function parseStrictJson(bytes: Buffer): JsonValue | undefined {
   if (!isUtf8(bytes)) return undefined
   // A byte order mark stays in the text, where JSON.parse refuses it (RFC 8259 §8.1).
   const text = bytes.toString()
-  try {
-    const value: JsonValue = JSON.parse(text)
-    // JSON.parse keeps the last of two members of one name, so the value has fewer than the text.
-    if (countMembers(value) !== countMembersInText(text)) return undefined
-    return hasMisreadName(value, text) ? undefined : value
-  } catch {
-    return undefined
-  }
+  const value = parseJson(text) as JsonValue | undefined
+  // The parser keeps the last of two members of one name, so the value has fewer than the text.
+  const isUnique = value !== undefined && countMembers(value) === countMembersInText(text)
+  return isUnique ? value : undefined
 }
 
 const byteOrderMark = Buffer.from('\ufeff')

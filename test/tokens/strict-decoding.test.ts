@@ -65,15 +65,14 @@ t.test('rejects duplicate members, at any level and in any escape', async (t) =>
   )
 })
 
-t.test('rejects a name that JSON.parse has misread', async (t) => {
+t.test('a name that JSON.parse misreads is read as it is written', async (t) => {
   const accepted = '{"a":1,"\\\\u0":2,"b\\\\c":3,"d\\\\":{"e\\\\\\\\":"d\\\\"},"f\\"":"\\\\\\":"}'
   t.same(parse(accepted), JSON.parse(accepted), 'names that have a backslash')
   // From here on, JSON.parse of Node 24 finds the name \u0 in this text, too.
   const text = '{"a":1,"\\u0063nf":2}'
-  t.ok([undefined, '{"a":1,"cnf":2}'].includes(JSON.stringify(parse(text))))
-  const beside = `[{"\\\\u0":1},${text}]`
-  t.ok([undefined, '[{"\\\\u0":1},{"a":1,"cnf":2}]'].includes(JSON.stringify(parse(beside))))
-  t.same(parse('{"b":1,"\\u0063nf":2}'), { b: 1, cnf: 2 })
+  t.same(parse(text), { a: 1, cnf: 2 })
+  t.same(parse(`[{"\\\\u0":1},${text}]`), [{ '\\u0': 1 }, { a: 1, cnf: 2 }])
+  t.equal(parse('{"a":1,"\\u0063nf":2,"cnf":3}'), undefined)
 })
 
 t.test('refuses bytes that are not UTF-8, and a byte order mark', async (t) => {
