@@ -1,5 +1,5 @@
 import { mkdirSync, statSync } from 'node:fs'
-import { rename, rm, utimes, writeFile } from 'node:fs/promises'
+import { open, rename, rm, utimes, writeFile } from 'node:fs/promises'
 import { dirname, extname } from 'node:path'
 import { randomId } from './secrets.ts'
 
@@ -24,8 +24,8 @@ function isFolder(path: string): boolean {
 }
 
 /**
- * Replaces a file atomically, so that no reader sees half a file. The text is on the disk when the promise
- * resolves.
+ * Replaces a file atomically, so that no reader sees half a file. After a power failure the path has the
+ * old text or the new one; after `syncFolder` the new one.
  *
  * @param modifiedAtMs the file's modification time. Default: now
  */
@@ -46,6 +46,17 @@ export async function replaceFile(
   } catch (error) {
     await rm(temporary, { force: true }).catch(() => {})
     throw error
+  }
+}
+
+/** Makes new names in a folder survive a power failure. Windows has no call for it. */
+export async function syncFolder(folder: string): Promise<void> {
+  if (process.platform === 'win32') return
+  const handle = await open(folder, 'r')
+  try {
+    await handle.sync()
+  } finally {
+    await handle.close()
   }
 }
 

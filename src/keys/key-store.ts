@@ -1,7 +1,7 @@
 import { chmod, type FileHandle, link, open, readdir, rename, rm, stat } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import { GatepassError } from '../core/errors.ts'
-import { createFolder } from '../core/files.ts'
+import { createFolder, syncFolder } from '../core/files.ts'
 import { randomId } from '../core/secrets.ts'
 import { isPostgres } from '../stores/open-stores.ts'
 import { keyNamePattern, type StoredKey } from './key-record.ts'
@@ -100,6 +100,7 @@ export class FileKeyStore implements KeyStore {
       try {
         await writeDurably(temporary, text, this.#folder)
         const given = await give(temporary, path)
+        // A lost key would invalidate its tokens.
         await syncFolder(this.#folder)
         return given
       } finally {
@@ -202,16 +203,6 @@ async function linkIfAbsent(from: string, to: string): Promise<boolean> {
   } catch (error) {
     if (hasCode(error, 'EEXIST')) return false
     throw error
-  }
-}
-
-/** Makes the new name survive a power failure. A lost key would invalidate its tokens. */
-async function syncFolder(folder: string): Promise<void> {
-  const handle = await open(folder, 'r')
-  try {
-    await handle.sync()
-  } finally {
-    await handle.close()
   }
 }
 

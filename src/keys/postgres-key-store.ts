@@ -52,7 +52,7 @@ export class PostgresKeyStore implements KeyStore {
 
   async list(): Promise<StoredKey[]> {
     const { rows } = await this.#db.run<StoredKey>(selectAll, [], true)
-    return rows.map(({ name, text }) => ({ name, text }))
+    return rows
   }
 
   async insertIfAbsent({ name, text }: StoredKey): Promise<boolean> {

@@ -10,7 +10,7 @@ import {
   isGatepassError,
   refreshTokenEndedCodes,
 } from '../../core/errors.ts'
-import { createFolder, replaceFile } from '../../core/files.ts'
+import { createFolder, replaceFile, syncFolder } from '../../core/files.ts'
 import { randomId } from '../../core/secrets.ts'
 import { withFileLock } from '../../stores/sqlite/database.ts'
 import type { CliContext } from '../context.ts'
@@ -202,6 +202,7 @@ export class SessionFile {
 
   async write(state: StoredSession): Promise<void> {
     await replaceFile(this.path, `${JSON.stringify(state, null, 2)}\n`, 0o600)
+    await syncFolder(this.#folder)
   }
 
   async remove(): Promise<void> {
