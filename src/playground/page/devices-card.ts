@@ -106,14 +106,15 @@ async function post(path: string, body: object, headers: Record<string, string> 
 /** A second session that holds its refresh tokens in memory, like an app on a phone. */
 export class SecondDevice {
   readonly sessionId: string
+  readonly #firstRefreshToken: string
+  #refreshToken: string
   #accessToken: string
-  /** Every refresh token that the device received, newest last. */
-  readonly #refreshTokens: string[]
 
   private constructor(answer: Answer) {
     this.sessionId = answer.session_id
+    this.#firstRefreshToken = answer.refresh_token
+    this.#refreshToken = answer.refresh_token
     this.#accessToken = answer.access_token
-    this.#refreshTokens = [answer.refresh_token]
   }
 
   /** Signs the user of the page in. @returns null if the user does not enter the password */
@@ -125,25 +126,25 @@ export class SecondDevice {
     try {
       return new SecondDevice(await jsonOf<Answer>(await post('/login', body)))
     } catch (error) {
-      if (error instanceof Refused && error.code === 'credentials_invalid') prompt.forget()
+      if (error instanceof Refused && error.code === 'credentials_invalid') prompt.known = null
       throw error
     }
   }
 
+  /** The format of a refresh token is `gpr_<session>.<generation>.<mac>`. */
   get generation(): number {
-    return generationOf(this.#refreshTokens.at(-1) ?? '')
+    return Number(this.#refreshToken.split('.')[1])
   }
 
-  /** Refreshes with the newest token. */
   async refresh(): Promise<void> {
-    const answer = await this.#sendToken(this.#refreshTokens.at(-1) ?? '')
+    const answer = await this.#sendToken(this.#refreshToken)
+    this.#refreshToken = answer.refresh_token
     this.#accessToken = answer.access_token
-    this.#refreshTokens.push(answer.refresh_token)
   }
 
   /** Sends the first refresh token again, as a thief with a copy does. */
   async replayFirstToken(): Promise<void> {
-    await this.#sendToken(this.#refreshTokens[0] ?? '')
+    await this.#sendToken(this.#firstRefreshToken)
   }
 
   /** Signs out another device of the user. */
@@ -191,9 +192,4 @@ export class SecondDevice {
   #bearer(): Record<string, string> {
     return { authorization: `Bearer ${this.#accessToken}` }
   }
-}
-
-/** The format is `gpr_<session>.<generation>.<mac>`. */
-function generationOf(refreshToken: string): number {
-  return Number(refreshToken.split('.')[1])
 }

@@ -83,7 +83,7 @@ function startSignIn(): void {
       showError('')
       try {
         await auth.login({ username: username.value, password: password.value })
-        prompt.keep(password.value)
+        prompt.known = password.value
       } catch (error) {
         showError(refusalOf(error))
         password.focus()

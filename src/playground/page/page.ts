@@ -8,7 +8,7 @@ export class Page {
   readonly auth = createAuthClient({ issuer })
   readonly feed = new StateFeed()
   readonly traffic = new Traffic(this.auth)
-  readonly password = new PasswordPrompt(takePassword())
+  readonly password = new PasswordPrompt()
   #expectedSignOut: 'here' | number | null = null
 
   /**
@@ -24,13 +24,10 @@ export class Page {
     const by = this.#expectedSignOut
     this.#expectedSignOut = null
     if (by === 'here') return 'You have signed out in all tabs of this browser.'
-    const delay = by === null ? '' : ` This tab noticed after ${sinceMs(by)} ms.`
+    const delay =
+      by === null ? '' : ` This tab noticed after ${Math.round(performance.now() - by)} ms.`
     return `You were signed out from another tab or device.${delay}`
   }
-}
-
-function sinceMs(startMs: number): number {
-  return Math.round(performance.now() - startMs)
 }
 
 /**
@@ -57,28 +54,12 @@ addEventListener('hashchange', () => {
  * password after sign-in and should not keep it.
  */
 class PasswordPrompt {
-  #password: string | null
-
-  constructor(password: string | null) {
-    this.#password = password
-  }
-
-  get known(): string | null {
-    return this.#password
-  }
-
-  keep(password: string): void {
-    this.#password = password
-  }
-
-  /** Forgets a wrong password. */
-  forget(): void {
-    this.#password = null
-  }
+  /** null after a reload, and after a sign-in with a wrong password. */
+  known = takePassword()
 
   /** Returns the password; asks for it after a reload. null if the user cancels. */
   async ask(): Promise<string | null> {
-    if (this.#password !== null) return this.#password
+    if (this.known !== null) return this.known
     const dialog = byId<HTMLDialogElement>('ask-password')
     const input = byId<HTMLInputElement>('asked-password')
     input.value = ''
@@ -86,8 +67,8 @@ class PasswordPrompt {
     dialog.showModal()
     await new Promise((resolve) => dialog.addEventListener('close', resolve, { once: true }))
     if (dialog.returnValue !== 'ok' || input.value === '') return null
-    this.#password = input.value
+    this.known = input.value
     input.value = ''
-    return this.#password
+    return this.known
   }
 }
