@@ -157,12 +157,20 @@ export function scopeNames(scope: string): string[] {
   return [...new Set(scope.split(' ').filter((name) => name !== ''))]
 }
 
+/** @throws `scope_not_allowed` for spaces alone: a scope has a name (RFC 6749 §3.3) */
+export function refuseBlankScope(requested = ''): void {
+  if (/^ +$/.test(requested)) {
+    throw new GatepassError('scope_not_allowed', { detail: 'The scope has no name.' })
+  }
+}
+
 /**
  * Returns the scope of a login (RFC 6749 §3.3): the requested scopes, each once, or the default.
  *
  * @throws `scope_not_allowed` with the scopes that the client may not request
  */
 export function grantScope(client: Client, requested: string | undefined): string {
+  refuseBlankScope(requested)
   const wanted = requested ?? client.default_scope
   if (wanted === undefined) return Object.keys(client.scopes).join(' ')
   const scopes = scopeNames(wanted)

@@ -2,7 +2,7 @@ import { type Clock, nowSeconds } from '../core/clock.ts'
 import { GatepassError } from '../core/errors.ts'
 import type { JsonValue } from '../core/json.ts'
 import type { Audit } from '../issuer/audit.ts'
-import { type Client, requireKey, scopeNames } from '../issuer/clients.ts'
+import { type Client, refuseBlankScope, requireKey, scopeNames } from '../issuer/clients.ts'
 import type { AccessTokenSet, Actor, TokenMinter } from '../issuer/token-minter.ts'
 import { isActive } from '../issuer/users.ts'
 import type { AccountStore } from '../stores/ports.ts'
@@ -111,6 +111,7 @@ export function narrow(
   clientId: string,
   requestedScope: string | undefined,
 ): ExchangedClaims {
+  refuseBlankScope(requestedScope)
   const wanted = requestedScope ?? subject.scope ?? ''
   if (!hasScopes(subject.scope, wanted)) {
     throw new GatepassError('scope_not_allowed', {

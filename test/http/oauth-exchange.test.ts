@@ -95,7 +95,9 @@ t.test('at most eight services pass a token on', async (t) => {
 t.test('an exchange widens no scope, audience, user or lifetime', async (t) => {
   const { signIn, exchange, introspect, token, clock } = await startOAuth(t)
   const { access_token } = await signIn({ scope: 'data:read' })
-  t.match(await exchange(access_token, { scope: 'data:read data:write' }), invalid('invalid_scope'))
+  for (const scope of ['data:read data:write', ' ']) {
+    t.match(await exchange(access_token, { scope }), invalid('invalid_scope'), scope)
+  }
   t.match(await exchange(access_token, { audience }), invalid('invalid_target'))
   const unnamed = await exchange(access_token, { audience: '' })
   t.match(unnamed, invalid('invalid_request'))

@@ -39,10 +39,12 @@ t.test('a service may narrow its scope and audience, not widen them', async (t) 
     scope: 'data:write',
     aud: reports,
   })
-  t.match(await token({ ...credentials, scope: 'orders:refund' }, billing), {
-    status: 400,
-    body: { error: 'invalid_scope' },
-  })
+  for (const scope of ['orders:refund', ' ', '  ']) {
+    t.match(await token({ ...credentials, scope }, billing), {
+      status: 400,
+      body: { error: 'invalid_scope' },
+    })
+  }
   t.match(await token({ ...credentials, resource: 'https://other.example' }, billing), {
     status: 400,
     body: { error: 'invalid_target' },

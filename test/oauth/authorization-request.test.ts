@@ -127,6 +127,7 @@ t.test('other errors are reported by a redirect', async (t) => {
     ['invalid_request', { code_challenge: `${challenge}=` }],
     ['invalid_request', { code_challenge: ` ${challenge}` }],
     ['invalid_scope', { scope: 'admin' }],
+    ['invalid_scope', { scope: ' ' }],
     ['invalid_target', { resource: 'https://other.example' }],
     ['invalid_target', {}, `&resource=${audience}&resource=${audience}`],
     ['invalid_request', { prompt: 'none login' }],
