@@ -1,4 +1,4 @@
-import type { Clock } from './clock.ts'
+import { type Clock, systemClock } from './clock.ts'
 import { GatepassError } from './errors.ts'
 
 export interface QueueLimits {
@@ -131,5 +131,43 @@ export class BoundedQueue<Job, Result> {
     const drainSeconds = Math.ceil(this.#estimateMs(this.#waiting.size) / 1000)
     const retryAfterSeconds = Math.min(maxRetryAfterSeconds, Math.max(1, drainSeconds))
     return new GatepassError('overloaded', { retryAfterSeconds })
+  }
+}
+
+type Work = () => Promise<unknown>
+
+interface KeyQueue {
+  readonly queue: BoundedQueue<Work, unknown>
+  /** Work that runs or waits. */
+  users: number
+}
+
+/** Limits the concurrency of work per key. Further work of the same key waits in a queue. */
+export class PerKeyQueue {
+  readonly #limits: QueueLimits
+  readonly #queues = new Map<string, KeyQueue>()
+
+  constructor(limits: QueueLimits) {
+    this.#limits = limits
+  }
+
+  /** @throws `overloaded`; the error of the work */
+  async run<T>(key: string, work: () => Promise<T>): Promise<T> {
+    const entry = this.#queues.get(key) ?? this.#create()
+    this.#queues.set(key, entry)
+    entry.users += 1
+    try {
+      return (await entry.queue.run(work)) as T
+    } finally {
+      entry.users -= 1
+      if (entry.users === 0) this.#queues.delete(key)
+    }
+  }
+
+  #create(): KeyQueue {
+    const queue = new BoundedQueue<Work, unknown>(this.#limits, systemClock, (works) =>
+      Promise.allSettled(works.map((work) => work())),
+    )
+    return { queue, users: 0 }
   }
 }

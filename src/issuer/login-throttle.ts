@@ -1,5 +1,4 @@
-import { BoundedQueue } from '../core/bounded-queue.ts'
-import { systemClock } from '../core/clock.ts'
+import { PerKeyQueue } from '../core/bounded-queue.ts'
 import { GatepassError } from '../core/errors.ts'
 import { networksOf } from '../core/networks.ts'
 import { DerivedMac, type Secrets } from '../core/secrets.ts'
@@ -105,7 +104,7 @@ export class LoginThrottle {
   readonly devices: DeviceTokens
   readonly #limits: Readonly<Record<LimitName, LoginBackoff>>
   readonly #keyMac: DerivedMac
-  readonly #queue = new PerKeyQueue()
+  readonly #queue = new PerKeyQueue(queueLimits)
 
   /**
    * @param secrets of the refresh tokens
@@ -216,35 +215,6 @@ function tooManyAttempts(waitMs: number): GatepassError {
  * passwords are right.
  */
 const queueLimits = { maxConcurrent: 2, maxQueued: 256, maxWaitMs: 5_000 }
-
-type Work = () => Promise<unknown>
-
-/** Limits the concurrency of work per key. Further work of the same key waits in a queue. */
-class PerKeyQueue {
-  readonly #queues = new Map<
-    string,
-    { readonly queue: BoundedQueue<Work, unknown>; users: number }
-  >()
-
-  /** @throws `overloaded`; the error of the work */
-  async run<T>(key: string, work: () => Promise<T>): Promise<T> {
-    const entry = this.#queues.get(key) ?? { queue: createQueue(), users: 0 }
-    this.#queues.set(key, entry)
-    entry.users += 1
-    try {
-      return (await entry.queue.run(work)) as T
-    } finally {
-      entry.users -= 1
-      if (entry.users === 0) this.#queues.delete(key)
-    }
-  }
-}
-
-function createQueue(): BoundedQueue<Work, unknown> {
-  return new BoundedQueue(queueLimits, systemClock, (works) =>
-    Promise.allSettled(works.map((work) => work())),
-  )
-}
 
 /** The state of a key before an attempt. */
 interface BackoffState {

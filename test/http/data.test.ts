@@ -1,13 +1,15 @@
+import { type AddressInfo, connect, type Socket } from 'node:net'
 import t from 'tap'
-import { maxValueBytes } from '../../src/data/owned-fields.ts'
+import { maxFields, maxValueBytes } from '../../src/data/owned-fields.ts'
 import { MemcachedDataStore } from '../../src/stores/memcached/data-store.ts'
 import { RedisDataStore } from '../../src/stores/redis/data-store.ts'
-import { lifetimes, longLifetimes, startVerifier, tokenOf } from '../support/data.ts'
+import { lifetimes, longLifetimes, newDataStore, startVerifier, tokenOf } from '../support/data.ts'
 import { dataStores } from '../support/data-stores.ts'
 import { startMemcached } from '../support/memcached.ts'
 import { patient } from '../support/patience.ts'
 import { startRedis } from '../support/redis.ts'
 import { now_s } from '../support/tokens.ts'
+import { until } from '../support/until.ts'
 import { dataRoutesContract } from './data-routes-contract.ts'
 
 const cart = '/data/session/cart'
@@ -127,6 +129,39 @@ t.test('each limit has its error', async (t) => {
   t.match((await get('/data/session')).body, '"__proto__":{"value":1,')
   t.match((await get('/data/other')).json(), { status: 422, code: 'request_invalid' })
   t.match((await call('POST', cart)).json(), { status: 405 })
+})
+
+t.test('lists of a user that nobody reads do not fill the memory', async (t) => {
+  const store = newDataStore(t)
+  const read = store.read.bind(store)
+  let reads = 0
+  store.read = (...request) => {
+    reads += 1
+    return read(...request)
+  }
+  const { app, get, put } = await startVerifier(t, { store })
+  const value = 'x'.repeat(maxValueBytes - 2)
+  for (let n = 0; n < maxFields; n += 1) await put(`/data/user/f${n}`, value)
+  const sockets: Socket[] = []
+  app.server.on('connection', (socket: Socket) => sockets.push(socket))
+  await app.listen({ host: '127.0.0.1', port: 0 })
+  const { port } = app.server.address() as AddressInfo
+  const clients = Array.from({ length: 5 }, () => {
+    const client = connect(port, '127.0.0.1').pause()
+    t.teardown(() => client.destroy())
+    client.write(
+      `GET /data/user HTTP/1.1\r\nHost: x\r\nAuthorization: ${tokenOf().authorization}\r\n\r\n`,
+    )
+    return client
+  })
+  await until(
+    'all have asked',
+    () => sockets.length === 5 && sockets.every(({ bytesRead }) => bytesRead > 0) && reads >= 4,
+  )
+  t.match((await get('/data/user', tokenOf({ sub: 'another user' }))).json(), { fields: {} })
+  t.equal(reads, 5, 'the fifth list of the first user waits')
+  for (const client of clients) client.destroy()
+  t.equal(Object.keys((await get('/data/user')).json().fields).length, maxFields)
 })
 
 t.test('reading and writing need a token with their scope', async (t) => {

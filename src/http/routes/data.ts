@@ -1,5 +1,7 @@
+import { finished } from 'node:stream/promises'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import type { ZodTypeProvider } from 'fastify-type-provider-zod'
+import { PerKeyQueue } from '../../core/bounded-queue.ts'
 import { GatepassError } from '../../core/errors.ts'
 import type { JsonValue } from '../../core/json.ts'
 import type { DataScope, DataService } from '../../data/data-service.ts'
@@ -18,6 +20,12 @@ export interface DataRoutesOptions {
   /** Whether each change needs a precondition. */
   readonly requiresPrecondition: boolean
 }
+
+/**
+ * Lists of one user that are in memory at the same time, each of up to 4 MB: a list stays there until its
+ * client has read it. Further lists wait.
+ */
+const listLimits = { maxConcurrent: 4, maxQueued: 64, maxWaitMs: 2_000 }
 
 const tags = ['data']
 const reads = { auth: { scope: 'data:read' } }
@@ -44,6 +52,7 @@ function fieldsOf(
 
 function readRoutes(instance: FastifyInstance, options: DataRoutesOptions): void {
   const app = instance.withTypeProvider<ZodTypeProvider>()
+  const lists = new PerKeyQueue(listLimits)
 
   app.get(
     '/data/:scope',
@@ -58,10 +67,17 @@ function readRoutes(instance: FastifyInstance, options: DataRoutesOptions): void
       },
     },
     async (request, reply) => {
-      const all = await fieldsOf(request, request.params.scope, options).getAllTexts()
-      // The text has the form that the schema describes.
-      const text = fieldListOf(all) as never
-      return reply.type('application/json').serializer(String).send(text)
+      const fields = fieldsOf(request, request.params.scope, options)
+      const { iss, sub } = request.auth ?? {}
+      await lists.run(JSON.stringify([iss, sub]), async () => {
+        // The client has disconnected.
+        if (reply.raw.destroyed) return
+        // The text has the form that the schema describes.
+        const text = fieldListOf(await fields.getAllTexts()) as never
+        reply.type('application/json').serializer(String).send(text)
+        await finished(reply.raw).catch(() => {})
+      })
+      return reply
     },
   )
 
