@@ -224,6 +224,17 @@ t.test('through nginx', async (t) => {
     ])
   })
 
+  await t.test(
+    'the application receives no cookie of the issuers that grants access',
+    async (t) => {
+      const cookie = `a=1; ${first.cookie}; b=2; ${first.cookie.replace('pass', 'pass-sign-in')}; c=3`
+      const headers = ['Cookie', cookie, 'Authorization', `Bearer ${first.access_token}`]
+      t.equal((await call({ path: '/demo/', headers })).status, 200)
+      const received = headersLike(application.requests.pop() ?? [], 'cookie')
+      t.same(received, [['cookie', 'a=1; b=2; c=3']])
+    },
+  )
+
   await t.test('A24: identity headers of a client are removed', async (t) => {
     const headers = [...forged, 'Authorization', `Bearer ${first.access_token}`]
     t.equal((await call({ path: '/demo/', headers })).status, 200)
