@@ -187,7 +187,7 @@ t.test('nothing is saved in a folder that other users may write to', async (t) =
 function sessionIn(folder: string) {
   const client = new IssuerClient(issuer)
   const file = new SessionFile({ env: { XDG_STATE_HOME: join(folder, '..') } }, issuer)
-  return { client, session: new SavedSession({ issuer, client, file, clock: systemClock }) }
+  return { client, session: new SavedSession({ client, file, clock: systemClock }) }
 }
 
 t.test('while a store of the issuer is unavailable, a valid token is still given', async (t) => {

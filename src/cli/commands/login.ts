@@ -89,7 +89,7 @@ export async function printToken(context: CliContext, options: IssuerOption): Pr
 export function sessionOf(context: CliContext, options: IssuerOption): SavedSession {
   const issuer = issuerOf(context, options)
   const file = new SessionFile(context, issuer)
-  return new SavedSession({ issuer, client: new IssuerClient(issuer), file, clock: systemClock })
+  return new SavedSession({ client: new IssuerClient(issuer), file, clock: systemClock })
 }
 
 /**

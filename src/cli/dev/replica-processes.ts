@@ -59,7 +59,6 @@ export class ReplicaProcesses {
   readonly #options: ReplicaProcessesOptions
   readonly #members = new Map<string, Member>()
   readonly #lastNumber: Record<ReplicaKind, number> = { verifier: 0, shop: 0 }
-  #isPageOpened = false
   #isShuttingDown = false
 
   constructor(options: ReplicaProcessesOptions) {
@@ -136,8 +135,7 @@ export class ReplicaProcesses {
   }
 
   #startShops(): void {
-    if (this.#isPageOpened || !this.#options.kinds.includes('shop')) return
-    this.#isPageOpened = true
+    if (!this.#options.kinds.includes('shop')) return
     // A shop that fails to start prints the reason, and the page shows that the shop is missing.
     for (let count = 0; count < initialShops; count++) this.add('shop').catch(() => {})
   }

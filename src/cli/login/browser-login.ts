@@ -44,7 +44,7 @@ export async function loginByBrowser(
       login_hint: loginHint,
     })
     showUrl(issuer.authorizationUrl(client, requestUri))
-    const code = codeOf(await loopback.response(timeoutMs), issuer.issuer)
+    const code = codeOf(await loopback.response(), issuer.issuer)
     return await issuer.redeemCode({
       client_id: client,
       redirect_uri: redirectUri,
@@ -121,7 +121,7 @@ interface LoopbackReceiver {
    *
    * @throws `authorization_failed` after `timeoutMs`
    */
-  response(timeoutMs: number): Promise<URLSearchParams>
+  response(): Promise<URLSearchParams>
   close(): void
 }
 
@@ -145,7 +145,7 @@ async function openLoopback(state: string): Promise<LoopbackReceiver> {
   const { port } = server.address() as AddressInfo
   return {
     redirectUri: `http://127.0.0.1:${port}${callbackPath}`,
-    async response(timeoutMs) {
+    async response() {
       const timer = setTimeout(() => {
         const minutes = Math.round(timeoutMs / 60_000)
         received.reject(

@@ -24,7 +24,6 @@ const refreshMarginShare = 0.2
 const minRefreshTimeoutMs = 2_000
 
 export interface SavedSessionOptions {
-  readonly issuer: string
   readonly client: IssuerClient
   readonly file: SessionFile
   readonly clock: Clock
@@ -59,7 +58,7 @@ export class SavedSession {
   async current(): Promise<StoredSession> {
     const state = await this.#options.file.read()
     if (state !== null) return state
-    const detail = `You are not signed in at ${this.#options.issuer}. Run: gatepass login`
+    const detail = `You are not signed in at ${this.#options.client.issuer}. Run: gatepass login`
     throw new GatepassError('not_signed_in', { detail })
   }
 
@@ -103,7 +102,7 @@ export class SavedSession {
    * refresh that was interrupted at any point can be retried and gets the same answer.
    */
   async #refresh(state: StoredSession): Promise<string> {
-    const { file, client, issuer } = this.#options
+    const { file, client } = this.#options
     const idempotency_key = state.idempotency_key ?? randomId()
     if (state.idempotency_key === null) await file.write({ ...state, idempotency_key })
     try {
@@ -115,7 +114,7 @@ export class SavedSession {
     } catch (error) {
       if (!isGatepassError(error, ...refreshTokenEndedCodes)) throw error
       await file.remove()
-      const detail = `${errorCodes[error.code].title} You are signed out of ${issuer}. Run: gatepass login`
+      const detail = `${errorCodes[error.code].title} You are signed out of ${client.issuer}. Run: gatepass login`
       throw new GatepassError(error.code, { detail })
     }
   }
@@ -139,9 +138,10 @@ export class SavedSession {
   }
 
   #stateOf(username: string, tokens: Tokens): StoredSession {
-    const nowMs = this.#options.clock.nowMs()
+    const { client, clock } = this.#options
+    const nowMs = clock.nowMs()
     return {
-      issuer: this.#options.issuer,
+      issuer: client.issuer,
       username,
       session_id: tokens.session_id,
       refresh_token: tokens.refresh_token,
