@@ -60,8 +60,9 @@ export function toOAuthError(error: GatepassError): OAuthError {
  * Limits the text to the characters of RFC 6749 §5.2. The detail of an internal error is for the
  * log only.
  */
-function describe({ code, status, message }: GatepassError): string {
-  const text = status >= 500 ? errorCodes[code].title : message
+function describe({ code, status, message, problems = [] }: GatepassError): string {
+  const fields = problems.map(({ pointer, detail }) => ` ${pointer}: ${detail}`).join('')
+  const text = status >= 500 ? errorCodes[code].title : message + fields
   return text.replaceAll(/[^\x20\x21\x23-\x5b\x5d-\x7e]/g, '?')
 }
 

@@ -103,6 +103,13 @@ t.test('a refresh at /oauth/token follows the rules of /refresh', async (t) => {
   t.not(rotated.body.refresh_token, refresh_token)
   t.ok(rotated.body.refresh_token_expires_in > 0)
 
+  t.comment('an unusable header is named')
+  const unusable = await token({ ...grant, refresh_token }, { 'idempotency-key': 'k'.repeat(256) })
+  t.match(unusable, {
+    status: 400,
+    body: { error: 'invalid_request', error_description: '/headers/idempotency-key: Too big' },
+  })
+
   t.comment('a lost answer is asked for again, however late, at either address')
   clock.advanceMs(600_000)
   t.match(await token({ ...grant, refresh_token }, key), {
