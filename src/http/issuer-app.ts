@@ -112,6 +112,7 @@ export function buildIssuerApp(options: IssuerAppOptions): FastifyInstance {
     title: 'Gatepass issuer',
     description: 'Signs users in and publishes the keys that verify their tokens.',
     version: service.version,
+    publicUrl: issuer.policy.issuer,
     cookieName: context.refreshCookie.name,
   })
   if (nonces) sendNonces(app, nonces)

@@ -15,6 +15,8 @@ export interface OpenApiInfo {
   readonly title: string
   readonly description: string
   readonly version: string
+  /** The public URL of the service, if it knows it. Its path comes before the paths of the routes. */
+  readonly publicUrl?: string
   /** Name of the refresh cookie, if the service has one. */
   readonly cookieName?: string
 }
@@ -22,7 +24,7 @@ export interface OpenApiInfo {
 /** Creates the document from the schemas of routes. Only a request for the document loads this module. */
 export async function createOpenApiDocument(
   routes: readonly Pick<RouteOptions, 'method' | 'url' | 'schema'>[],
-  { cookieName, ...info }: OpenApiInfo,
+  { publicUrl, cookieName, ...info }: OpenApiInfo,
 ): Promise<object> {
   // Holds the schemas for the generator and serves no request.
   const app = Fastify({ exposeHeadRoutes: false })
@@ -32,6 +34,7 @@ export async function createOpenApiDocument(
     openapi: {
       openapi: '3.1.0',
       info: { ...info, license: { name: 'Apache-2.0', identifier: 'Apache-2.0' } },
+      ...(publicUrl !== undefined && { servers: [{ url: publicUrl }] }),
       components: {
         securitySchemes: {
           ...securitySchemes,
@@ -71,6 +74,7 @@ function simplify({
 type OpenApiDocument = ReturnType<typeof nameSchemas>
 
 interface Body {
+  description?: string
   required?: boolean
   content?: Record<
     string,
@@ -79,33 +83,58 @@ interface Body {
 }
 
 interface Operation {
+  readonly summary?: string
   readonly requestBody?: Body
   readonly responses?: Readonly<Record<string, Body>>
 }
 
-/** Marks bodies that may be missing, and gives errors their media type: the generator knows neither. */
+interface DocumentParts {
+  readonly paths?: Readonly<Record<string, Readonly<Record<string, Operation>>>>
+  readonly components?: {
+    readonly schemas?: Record<string, { readonly description?: string }>
+    readonly securitySchemes?: Record<string, unknown>
+  }
+}
+
+/** Fastify describes a response like this if its schema is a reference. */
+const noDescription = 'Default Response'
+
+/**
+ * Marks bodies that may be missing, gives errors their media type, and describes responses: the generator
+ * does not know these.
+ */
 function describeBodies(document: OpenApiDocument): OpenApiDocument {
-  const { paths = {} } = document as { paths?: Record<string, Record<string, Operation>> }
+  const { paths = {}, components } = document as DocumentParts
   const operations = Object.values(paths).flatMap((path) => Object.values(path))
-  for (const { requestBody, responses = {} } of operations) {
+  for (const { summary, requestBody, responses = {} } of operations) {
     const [media] = Object.values(requestBody?.content ?? {})
     const mayBeNull = media?.schema?.anyOf?.some((one) => 'type' in one && one.type === 'null')
     if (requestBody && mayBeNull) requestBody.required = false
     for (const response of Object.values(responses)) {
-      const [problem] = Object.values(response.content ?? {})
-      if (problem?.schema?.$ref !== '#/components/schemas/Problem') continue
-      response.content = { [problemType]: problem }
+      const [media] = Object.values(response.content ?? {})
+      const name = media?.schema?.$ref?.replace('#/components/schemas/', '') ?? ''
+      if (response.description === noDescription) {
+        response.description = components?.schemas?.[name]?.description ?? summary ?? noDescription
+      }
+      if (media !== undefined && name === 'Problem') response.content = { [problemType]: media }
     }
   }
   return document
 }
 
-/** Removes unused schemas: zod generates an input and an output form of each. */
+/**
+ * Removes unused schemas, of which zod generates an input and an output form each, and the security schemes
+ * of other services.
+ */
 function dropUnused(document: OpenApiDocument): OpenApiDocument {
-  const { components } = document as { components?: { schemas?: Record<string, unknown> } }
-  const text = JSON.stringify('paths' in document && document.paths)
-  for (const name of Object.keys(components?.schemas ?? {})) {
-    if (!text.includes(`"#/components/schemas/${name}"`)) delete components?.schemas?.[name]
+  const { paths = {}, components = {} } = document as DocumentParts
+  const text = JSON.stringify(paths)
+  const { schemas = {}, securitySchemes = {} } = components
+  for (const name of Object.keys(schemas)) {
+    if (!text.includes(`"#/components/schemas/${name}"`)) delete schemas[name]
+  }
+  for (const name of Object.keys(securitySchemes)) {
+    if (!text.includes(`{"${name}":[]}`)) delete securitySchemes[name]
   }
   return document
 }

@@ -91,9 +91,9 @@ const clientParameters = {
 /** RFC 6749 §4 and §6, RFC 7636, RFC 8693 §2.1, RFC 8707. Other parameters are ignored. */
 export const tokenForm = z
   .looseObject({
-    grant_type: text.optional().meta({
+    grant_type: text.meta({
       description:
-        '`client_credentials`, `refresh_token`, `authorization_code`, or token exchange. Required.',
+        '`client_credentials`, `refresh_token`, `authorization_code`, or token exchange.',
     }),
     scope: text.optional(),
     resource: text.optional(),
@@ -109,7 +109,7 @@ export const tokenForm = z
   })
   .meta({ id: 'TokenRequest' })
 
-/** RFC 6749 §4.1.1, OpenID Connect Core §3.1.2.1. Other parameters are ignored. */
+/** RFC 6749 §4.1.1, OpenID Connect Core §3.1.2.1. Most other parameters are ignored. */
 const authorizationParameters = {
   response_type: text.optional().meta({ description: '`code`. Required.' }),
   redirect_uri: text.optional().meta({ description: 'Exactly as registered. Required.' }),
@@ -136,6 +136,12 @@ export const authorizationQuery = z.looseObject({
 /** RFC 9126 §2.1. */
 export const pushedRequestForm = z
   .looseObject({ ...authorizationParameters, ...clientParameters })
+  .required({
+    response_type: true,
+    redirect_uri: true,
+    code_challenge: true,
+    code_challenge_method: true,
+  })
   .meta({ id: 'PushedAuthorizationRequest' })
 
 /** OpenID Connect RP-Initiated Logout §2. */
@@ -150,7 +156,7 @@ export const endSessionQuery = z.looseObject({
 /** RFC 9126 §2.2. */
 export const pushedRequestResponse = z
   .object({ request_uri: text, expires_in: z.int().meta({ description: 'Seconds.' }) })
-  .meta({ id: 'PushedAuthorizationResponse' })
+  .meta({ id: 'PushedAuthorizationResponse', description: 'The stored request (RFC 9126 §2.2).' })
 
 /** OpenID Connect Core §5.3.2. */
 export const userInfo = z
@@ -159,7 +165,7 @@ export const userInfo = z
 
 /** A revocation (RFC 7009 §2.1) or an introspection (RFC 7662 §2.1). */
 export const issuedTokenForm = z.looseObject({
-  token: text.optional().meta({ description: 'An access token or a refresh token. Required.' }),
+  token: text.meta({ description: 'An access token or a refresh token.' }),
   token_type_hint: text.optional(),
   ...clientParameters,
 })
@@ -180,7 +186,7 @@ export const introspectionResponse = z
 /** RFC 6749 §5.2. */
 export const oauthError = z
   .object({ error: text, error_description: text.optional() })
-  .meta({ id: 'OAuthError' })
+  .meta({ id: 'OAuthError', description: 'An error (RFC 6749 §5.2).' })
 
 const instant = z.iso.datetime()
 

@@ -44,6 +44,9 @@ t.test('docs/http-api.md has a section for each route there is, and for no other
   const routes = [...routesOf(ofIssuer.json()), ...routesOf(ofVerifier.json())]
   t.same([...headings].sort(), [...new Set(routes)].sort())
   for (const one of [ofIssuer, ofVerifier]) t.same(unknownParts(one.json()), [])
+  const schemesOf = ({ components }: OpenApi) => Object.keys(components.securitySchemes)
+  t.same(schemesOf(ofIssuer.json()), ['bearer', 'dpop', 'client', 'cookie'])
+  t.same(schemesOf(ofVerifier.json()), ['bearer', 'dpop'])
 })
 
 t.test('the document names the routes of the admin port', async (t) => {

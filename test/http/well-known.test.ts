@@ -96,8 +96,9 @@ t.test('the metadata of an issuer with a path is below the path', async (t) => {
     const response = await issuer.call({ url: known + path })
     t.match(response.json(), { issuer: url })
     t.equal((await issuer.call({ url: `${known}/t2` })).statusCode, 404)
-    const { paths } = (await issuer.call({ url: '/openapi.json' })).json()
+    const { paths, servers } = (await issuer.call({ url: '/openapi.json' })).json()
     t.ok(paths['/.well-known/openid-configuration'])
+    t.same(servers, [{ url }], 'its path comes before the paths of the document')
   }
 })
 
@@ -143,6 +144,14 @@ t.test('the OpenAPI document describes every route', async (t) => {
     additionalProperties: false,
     required: ['username', 'password'],
   })
+  t.match(login.responses, {
+    200: { description: /^The token response/ },
+    default: { description: /^An error/ },
+  })
+  t.notMatch(JSON.stringify(document), 'Default Response')
+  const { TokenRequestInput, PushedAuthorizationRequestInput } = document.components.schemas
+  t.same(TokenRequestInput.required, ['grant_type'])
+  t.equal(PushedAuthorizationRequestInput.required.length, 4)
   t.same(Object.keys(document.components.schemas).sort(), [
     'AuthorizationServerMetadata',
     'ConsentList',
