@@ -17,6 +17,7 @@ import {
 } from './data-service.ts'
 import { checkFieldName } from './owned-fields.ts'
 import {
+  checkClock,
   checkNames,
   checkNumbers,
   checkOptions,
@@ -143,7 +144,7 @@ export const gatepassData = markPlugin<GatepassDataOptions>(
   async (app, options) => {
     checkOptions(options)
     const schemas = checkSchemas(options.fields)
-    const clock = options.clock ?? systemClock
+    const clock = checkClock(options.clock ?? systemClock)
     const secrets = checkSecrets(options.secrets)
     const numbers = checkNumbers(options)
     const store = await openStore(app, options.store, { ...numbers, clock })

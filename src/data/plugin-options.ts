@@ -1,3 +1,4 @@
+import type { Clock } from '../core/clock.ts'
 import { type FieldProblem, GatepassError } from '../core/errors.ts'
 
 const daySeconds = 86_400
@@ -76,6 +77,12 @@ export function checkOptions(options: object): void {
     if (value === undefined || hasMethods(value, required)) continue
     throw invalid(`The option ${name} must have ${required.join(', ')}.`)
   }
+}
+
+/** @throws `config_invalid` if a clock returns no time, which a store could only refuse */
+export function checkClock(clock: Clock): Clock {
+  if (Number.isFinite(clock.nowMs())) return clock
+  throw invalid('The option clock must have nowMs that returns milliseconds.')
 }
 
 /** @throws `config_invalid` for a misspelled name, because it must not be ignored */

@@ -302,6 +302,7 @@ t.test('invalid options prevent the start', async (t) => {
     ['observer', {}],
     ['observer', { operation() {}, fieldsRead() {} }],
     ['clock', { now: Date.now }],
+    ['clock', { nowMs: async () => Date.now() }],
     ['store', { read }],
   ] as const) {
     const refusal = { code: 'config_invalid', message: new RegExp(`option ${name} must`) }
