@@ -27,15 +27,16 @@ import {
 import { type FieldSchemas, type SharedState, TypedFields } from './typed-fields.ts'
 import { Updates } from './updates.ts'
 
-export type {
-  DataOwner,
-  DataRemoval,
-  DataStore,
-  DataWrite,
-  Expected,
-  RemovalOutcome,
-  StoredField,
-  WriteOutcome,
+export {
+  anyVersion,
+  type DataOwner,
+  type DataRemoval,
+  type DataStore,
+  type DataWrite,
+  type Expected,
+  type RemovalOutcome,
+  type StoredField,
+  type WriteOutcome,
 } from '../stores/data-store.ts'
 export type { DataObserver, DataOperation, DataOutcome } from './data-service.ts'
 export type { FieldSchemas, Stored, TypedFields, Written } from './typed-fields.ts'

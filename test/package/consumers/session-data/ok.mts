@@ -1,6 +1,12 @@
 /** A program that uses the package as the README says. It must compile, and it is run. */
 
-import { type DataObserver, type DataStore, gatepassData } from '@gatepass/session-data'
+import {
+  anyVersion,
+  type DataObserver,
+  type DataStore,
+  type Expected,
+  gatepassData,
+} from '@gatepass/session-data'
 import {
   type AccessTokenClaims,
   createVerifier,
@@ -52,6 +58,7 @@ declare module '@gatepass/session-data' {
 
 /** Types that a store or an observer of an application needs. */
 export const callsOf = ({ read, write, remove, touch }: DataStore) => [read, write, remove, touch]
+export const isAny = (expected: Expected) => expected === anyVersion
 export const measurementsOf = ({ operation }: DataObserver) => operation
 
 const app = Fastify()
