@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
-import { consentPage, html, signInPage } from '../../src/http/pages/page.ts'
+import { consentPage, failurePage, html, signInPage } from '../../src/http/pages/page.ts'
 import { failureMessage, textsFor } from '../../src/http/pages/texts.ts'
 import { projectFolder } from '../support/project.ts'
 
@@ -35,6 +35,12 @@ t.test('nothing that a stranger sends becomes markup', async (t) => {
       interaction: attack,
       redirectTarget: attack,
       scopes: [{ name: attack, attributes: [attack] }],
+    }),
+    failurePage(frame, {
+      message: attack,
+      link: { text: 'startAgain', url: `/oauth/authorize?state=${attack}` },
+      code: attack,
+      requestId: attack,
     }),
   ]
   for (const page of pages) {
