@@ -58,7 +58,7 @@ function known(thrown: FastifyError) {
   if (isGatepassError(thrown) || thrown instanceof ShopError) return thrown
   if (thrown.validation !== undefined) {
     const problems = thrown.validation.map(({ instancePath, message = '' }) => ({
-      pointer: `/${thrown.validationContext}${instancePath}`,
+      pointer: `/${thrown.validationContext}${instancePath}`.replace(/\/$/, ''),
       detail: message,
     }))
     return new ShopError('request_invalid', 'The request is not acceptable.', problems)

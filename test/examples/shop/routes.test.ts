@@ -151,7 +151,8 @@ t.test('an invalid request is refused with its problems and changes nothing', as
   ]
   for (const [body, pointer] of bad) {
     const answer = await ada.call('POST', shop, '/cart/items', { body })
-    t.match(answer, { status: 422, body: { code: 'request_invalid', errors: [{ pointer }] } })
+    const errors = [{ pointer: new RegExp(`^${pointer}$`) }]
+    t.match(answer, { status: 422, body: { code: 'request_invalid', errors } })
   }
   for (const product of ['yacht', '', '__proto__', 'constructor']) {
     t.match(await ada.add(shop, product), { status: 404, body: { code: 'product_unknown' } })
