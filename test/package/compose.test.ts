@@ -235,6 +235,16 @@ t.test('through nginx', async (t) => {
     },
   )
 
+  await t.test('the limit for requests to issuers does not apply to the application', async (t) => {
+    const headers = ['Authorization', `Bearer ${first.access_token}`]
+    const large = { method: 'POST', headers, body: 'x'.repeat(20_000) }
+    t.equal((await call({ path: '/demo/', ...large })).status, 200)
+    application.requests.length = 0
+    for (const path of ['/login', '/oauth/token']) {
+      t.equal((await call({ path, ...large })).status, 413)
+    }
+  })
+
   await t.test('A24: identity headers of a client are removed', async (t) => {
     const headers = [...forged, 'Authorization', `Bearer ${first.access_token}`]
     t.equal((await call({ path: '/demo/', headers })).status, 200)
