@@ -65,6 +65,8 @@ t.test('a disk without space leaves no key file', { skip: isNotLinux }, async (t
   t.match(stderr, /The file key\.json cannot be created \(EFBIG\)/)
   t.equal(stdout, '')
   t.same(readdirSync(cwd), [])
+  const inFile = ['keys', 'encryption', join(process.execPath, 'key.json')]
+  t.match(await runCommand(inFile, { cwd }), { code: 2, stderr: /cannot be created \(ENOTDIR\)/ })
 })
 
 t.test('no token is encrypted while a key signs whose tokens are too long', async (t) => {

@@ -1,4 +1,4 @@
-import { rmSync, writeFileSync } from 'node:fs'
+import { closeSync, openSync, rmSync, writeFileSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { calculateJwkThumbprint, type JWK } from 'jose'
 import type { Settings } from '../../config/settings.ts'
@@ -136,18 +136,27 @@ export async function createEncryptionKey(
   { curve }: { curve: EncryptionCurve },
 ): Promise<void> {
   const { publicJwk, privateJwk } = await createEncryptionKeyPair(curve)
-  const path = resolve(context.cwd, file)
   try {
-    const text = `${JSON.stringify([privateJwk], null, 2)}\n`
-    writeFileSync(path, text, { flag: 'wx', mode: 0o600, flush: true })
+    createPrivateFile(resolve(context.cwd, file), `${JSON.stringify([privateJwk], null, 2)}\n`)
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException
-    // A full disk leaves a part of the file, which would keep the command from being repeated.
-    if (code !== 'EEXIST') rmSync(path, { force: true })
     const detail = `The file ${file} cannot be created (${code}).`
     throw new GatepassError('config_invalid', { detail })
   }
   context.stdout.write(`${JSON.stringify(publicJwk, null, 2)}\n`)
+}
+
+function createPrivateFile(path: string, text: string): void {
+  const file = openSync(path, 'wx', 0o600)
+  try {
+    writeFileSync(file, text, { flush: true })
+  } catch (error) {
+    // A full disk leaves a part of the file, which would keep the command from being repeated.
+    rmSync(path)
+    throw error
+  } finally {
+    closeSync(file)
+  }
 }
 
 /** Creates a key pair as JWKs; `kid` is the RFC 7638 thumbprint. */
