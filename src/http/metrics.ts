@@ -222,7 +222,7 @@ const keySources = ['network', 'file', 'fixed', 'own', 'none'] as const
 
 const cacheCounters = {
   hits: 'Tokens that were found in the cache.',
-  misses: 'Tokens whose signature was verified.',
+  misses: 'Tokens that were not in the cache, valid or not.',
   evictions: 'Tokens that were evicted for other tokens.',
 } as const satisfies Partial<Record<keyof TokenCacheStatus, string>>
 
@@ -320,7 +320,7 @@ function observeKeys(registers: Registry[], status: () => KeySourceStatus): void
   })
   new Gauge({
     name: 'gatepass_keys_source',
-    help: 'Processes by the source of their keys.',
+    help: 'Number of processes by the source of their keys.',
     labelNames: ['source'],
     registers,
     collect() {
@@ -368,7 +368,7 @@ export function observeRevocations(registry: Registry, status: () => Revocations
   }
   new Gauge({
     name: 'gatepass_revocations_state',
-    help: 'Processes by the state of their revocation feed.',
+    help: 'Number of processes by the state of their revocation feed.',
     labelNames: ['state'],
     registers: [registry],
     collect() {
