@@ -181,7 +181,7 @@ const units = [
 ] as const
 
 /** Formats a duration in its two largest units: `4 minutes 12 seconds`. */
-export function formatDuration(duration_s: number): string {
+function formatDuration(duration_s: number): string {
   let rest_s = Math.round(Math.abs(duration_s))
   const words: string[] = []
   for (const [name, size_s] of units) {
@@ -194,12 +194,6 @@ export function formatDuration(duration_s: number): string {
   return words.length === 0 ? 'less than a second' : words.join(' ')
 }
 
-/** Formats a time relative to now: `3 minutes ago`, `in 2 hours`. */
-export function formatDistance(time_s: number, now_s: number): string {
-  const duration = formatDuration(time_s - now_s)
-  return time_s <= now_s ? `${duration} ago` : `in ${duration}`
-}
-
 function formatLocalTime(time_s: number): string {
   const date = new Date(time_s * 1000)
   if (Number.isNaN(date.getTime())) return `${time_s} seconds after 1970, which is not a valid date`
@@ -208,5 +202,7 @@ function formatLocalTime(time_s: number): string {
 
 /** Formats local and relative time: `2026-11-24 20:36:00 CET, in 4 minutes 12 seconds`. */
 export function formatTime(time_s: number, now_s: number): string {
-  return `${formatLocalTime(time_s)}, ${formatDistance(time_s, now_s)}`
+  const duration = formatDuration(time_s - now_s)
+  const distance = time_s <= now_s ? `${duration} ago` : `in ${duration}`
+  return `${formatLocalTime(time_s)}, ${distance}`
 }
