@@ -67,9 +67,9 @@ function namesWithBackslash(value: unknown): string[] {
   const found = [value]
   for (const one of found) {
     if (typeof one !== 'object' || one === null) continue
-    for (const [name, child] of Object.entries(one)) {
+    for (const name of Object.keys(one)) {
       if (name.includes('\\')) names.push(name)
-      found.push(child)
+      found.push((one as { readonly [name: string]: unknown })[name])
     }
   }
   return names
