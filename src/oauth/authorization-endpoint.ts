@@ -122,16 +122,9 @@ export class AuthorizationEndpoint {
    *   because there is no address to redirect to
    */
   async begin(query: string, browserId: string): Promise<Pending | RefusedRequest> {
-    const { issuer, clock } = this.#options
     const { values, repeated, pushedId } = await this.#parametersOf(query, browserId)
-    const request = this.#validate({ values, repeated })
-    if (isRefusal(request)) return { url: refusalUrl(request, issuer), cause: request.cause }
-    const interaction = { parameters: values, startedAtMs: clock.nowMs(), pushedId }
-    if (request.client.require_pushed_authorization_requests && pushedId === undefined) {
-      const cause = malformed('The client must push its requests.')
-      return { url: this.failureUrl({ request, interaction }, cause), cause }
-    }
-    return { request, interaction }
+    const startedAtMs = this.#options.clock.nowMs()
+    return this.resume({ parameters: values, startedAtMs, pushedId }, repeated)
   }
 
   /** Reads the parameters of a query. Those of a pushed request replace all others (RFC 9126 §4). */
@@ -148,13 +141,27 @@ export class AuthorizationEndpoint {
   }
 
   /**
-   * Continues a request when its form was sent. Checks the request again, because the settings may
-   * have changed.
+   * Continues a request, for example when its form was sent. Checks the request each time, because
+   * the settings may have changed.
+   *
+   * @param repeated the parameters that occur more than once
+   * @throws `client_unknown`, `redirect_uri_not_allowed`, `request_malformed`, `grant_not_allowed`
    */
-  resume(interaction: Interaction): Pending {
-    const request = this.#validate({ values: interaction.parameters, repeated: new Set() })
-    if (isRefusal(request)) throw new GatepassError('form_expired')
-    return { request, interaction }
+  resume(
+    interaction: Interaction,
+    repeated: AuthorizationParameters['repeated'] = new Set(),
+  ): Pending | RefusedRequest {
+    const { parameters, pushedId } = interaction
+    const request = this.#validate({ values: parameters, repeated })
+    if (isRefusal(request)) {
+      return { url: refusalUrl(request, this.#options.issuer), cause: request.cause }
+    }
+    const pending = { request, interaction }
+    if (request.client.require_pushed_authorization_requests && pushedId === undefined) {
+      const cause = malformed('The client must push its requests.')
+      return { url: this.failureUrl(pending, cause), cause }
+    }
+    return pending
   }
 
   /**

@@ -169,6 +169,12 @@ t.test('a scope that the page did not show is not granted', async (t) => {
   t.match(await redeem('prints', answer?.code ?? ''), { body: { scope: 'profile data:read' } })
   const again = await visitor.authorize({ client_id: 'prints', redirect_uri, scope: undefined })
   t.match(again.html, 'data:write')
+
+  t.comment('a request that the new settings refuse: the client learns why')
+  issuer.issuer.clients.replace([{ ...rest, scopes: { profile: [] } }])
+  const refused = await visitor.submit(again, { decision: 'allow' })
+  t.match(refused.answer, { url: redirect_uri, error: 'invalid_scope', state: 'the state' })
+  t.match(JSON.stringify(issuer.lines), 'scope_not_allowed')
 })
 
 t.test('a code of a withdrawn consent is refused', async (t) => {

@@ -6,6 +6,7 @@ import { claimNames } from '../../issuer/clients.ts'
 import {
   type Interaction,
   type Pending,
+  type RefusedRequest,
   unverifiedInteraction,
   type Visitor,
 } from '../../oauth/authorization-endpoint.ts'
@@ -160,13 +161,14 @@ class Pages {
     }
     const { authorization } = this.#context.oauth
     try {
-      const pending = authorization.resume(form)
+      const resumed = authorization.resume(form)
       if (pushedId === undefined) {
         return { text: 'startAgain', url: withParameters(authorize, parameters) }
       }
-      return { text: 'backToApplication', url: authorization.failureUrl(pending, error) }
+      const url = 'url' in resumed ? resumed.url : authorization.failureUrl(resumed, error)
+      return { text: 'backToApplication', url }
     } catch {
-      // The request is not acceptable, so it would fail again.
+      // The request would lead to a failure page again.
       return null
     }
   }
@@ -234,6 +236,12 @@ function authorizationRoutes(app: FastifyInstance, context: IssuerContext, pages
     return askSignIn(request, reply, pending)
   }
 
+  /** Tells the client that its request is not acceptable. */
+  function refuse(request: FastifyRequest, reply: FastifyReply, { url, cause }: RefusedRequest) {
+    noteError(cause, request, reply)
+    return pages.redirect(reply, url)
+  }
+
   async function deny(reply: FastifyReply, pending: Pending): Promise<FastifyReply> {
     const description = 'The user has refused.'
     const { url } = await authorization.refuse(pending, 'access_denied', description)
@@ -294,10 +302,7 @@ function authorizationRoutes(app: FastifyInstance, context: IssuerContext, pages
     async (request, reply) => {
       const browserId = browserCookie.ensure(request, reply)
       const begun = await authorization.begin(queryOf(request), browserId)
-      if ('url' in begun) {
-        noteError(begun.cause, request, reply)
-        return pages.redirect(reply, begun.url)
-      }
+      if ('url' in begun) return refuse(request, reply, begun)
       try {
         const signIn = await signIns.find(signInCookie.read(request))
         return await proceed(request, reply, begun, { signIn })
@@ -348,6 +353,7 @@ function authorizationRoutes(app: FastifyInstance, context: IssuerContext, pages
     }
     const { form, interaction } = read
     const pending = authorization.resume(interaction)
+    if ('url' in pending) return refuse(request, reply, pending)
     if (form.get('decision') === 'cancel') return deny(reply, pending)
     // The keyboard of a phone appends a space to a word that it suggests.
     const username = form.get('username')?.trim() ?? ''
@@ -376,6 +382,7 @@ function authorizationRoutes(app: FastifyInstance, context: IssuerContext, pages
   app.post(consentUrl, { schema: { hide: true } }, async (request, reply) => {
     const { form, interaction } = pages.readForm(request)
     const pending = authorization.resume(interaction)
+    if ('url' in pending) return refuse(request, reply, pending)
     const decision = form.get('decision')
     if (decision === 'switch_user') return askSignIn(request, reply, pending)
     if (decision !== 'allow') return deny(reply, pending)
