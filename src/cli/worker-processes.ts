@@ -56,7 +56,7 @@ export async function runWorkerProcesses(
     logger,
     hosts: settings.admin_hosts,
     readiness: async () =>
-      shutdown.isDraining() ? shuttingDown : workersReadiness(readyWorkers()),
+      shutdown.isDraining() ? shuttingDown : workersReadiness(readyWorkers(), logger),
     metrics: () => metrics.text(readyWorkers()),
   })
   // The worker processes drain and close themselves; this process waits one second longer.

@@ -1,5 +1,6 @@
 import cluster, { type Worker } from 'node:cluster'
 import { randomUUID } from 'node:crypto'
+import type { Logger } from 'pino'
 import {
   AggregatorRegistry,
   type MetricObjectWithValues,
@@ -53,12 +54,17 @@ export function liveWorkers(): Worker[] {
   )
 }
 
+type ReportLogger = Pick<Logger, 'info' | 'warn'>
+
 /**
  * Ready while each of these worker processes is ready, and there is one. A process that exits or shuts
  * down does not count: the other processes serve the port. If a check fails in several processes, one
- * result is shown.
+ * result is shown. A process that does not respond is logged.
  */
-export async function workersReadiness(workers: readonly Worker[]): Promise<Readiness> {
+export async function workersReadiness(
+  workers: readonly Worker[],
+  logger: ReportLogger,
+): Promise<Readiness> {
   const asked = workers.map(async (worker) => {
     const report = await requestReport(worker, 'readiness')
     return { worker, report }
@@ -67,7 +73,8 @@ export async function workersReadiness(workers: readonly Worker[]): Promise<Read
     ({ worker, report }) => !worker.isDead() && report?.checks.process !== 'shutting_down',
   )
   const checks: Record<string, string> = { workers: 'ok' }
-  for (const { report } of reports) {
+  for (const { worker, report } of reports) {
+    logSilence(worker, report === null, logger)
     if (report === null) checks.workers = 'timeout'
     for (const [name, result] of Object.entries(report?.checks ?? {})) {
       if ((checks[name] ?? 'ok') === 'ok') checks[name] = result
@@ -75,6 +82,22 @@ export async function workersReadiness(workers: readonly Worker[]): Promise<Read
   }
   if (reports.length === 0) checks.workers = 'internal_error'
   return { ready: Object.values(checks).every((result) => result === 'ok'), checks }
+}
+
+/** The worker processes that did not respond to the last request for their readiness. */
+const silentWorkers = new WeakSet<Worker>()
+
+/** Logs once that a worker process does not respond, and that it responds again. */
+function logSilence(worker: Worker, isSilent: boolean, logger: ReportLogger): void {
+  const line = { worker: worker.process.pid }
+  if (isSilent === silentWorkers.has(worker)) return
+  if (isSilent) {
+    silentWorkers.add(worker)
+    logger.warn(line, 'a worker does not respond')
+  } else {
+    silentWorkers.delete(worker)
+    logger.info(line, 'a worker responds again')
+  }
 }
 
 /**
