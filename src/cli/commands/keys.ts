@@ -60,7 +60,7 @@ async function requireKeys(settings: Settings, cwd: string): Promise<void> {
   if ((await listKeyStatuses(settings, cwd)).length > 0) return
   throw unusableSetting(
     'keys_url',
-    'has no keys: is its volume mounted, and is this the right folder? An issuer creates the first key',
+    'has no keys: is it the store of the issuers, and is its volume mounted? An issuer creates the first key',
   )
 }
 
