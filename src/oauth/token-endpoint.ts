@@ -158,7 +158,8 @@ export class TokenEndpoint {
       (grant) => this.#startSession(grant, request),
       request.audit,
     )
-    const { idToken } = tokens
+    const { idToken, sub, sessionId } = tokens
+    request.audit('login.ok', { sub, sid: sessionId, client_id: client.client_id })
     const response = sessionResponse(tokens, mayUse(client, 'refresh_token'))
     return { ...response, ...(idToken && { id_token: idToken }) }
   }
@@ -166,7 +167,7 @@ export class TokenEndpoint {
   async #startSession(
     grant: AuthorizationGrant,
     request: TokenRequest,
-  ): Promise<TokenSet & { readonly idToken: string | null }> {
+  ): Promise<TokenSet & { readonly sub: string; readonly idToken: string | null }> {
     const { accounts, minter, starter, sessions, idTokens } = this.#options
     const { client, form, jkt, audit } = request
     const account = await accounts.findBySub(grant.sub)
@@ -194,10 +195,10 @@ export class TokenEndpoint {
       await sessions.revokeUnchecked(session.sid, reason, audit)
       throw invalidCode(reason)
     }
-    audit('login.ok', { sub: session.sub, sid: session.sid, client_id: client.client_id })
-    if (!hasScopes(session.scope, openidScope)) return { ...tokens, idToken: null }
+    const started = { ...tokens, sub: session.sub }
+    if (!hasScopes(session.scope, openidScope)) return { ...started, idToken: null }
     await this.#registerForLogout(session, client)
-    return { ...tokens, idToken: await idTokens.sign(session, tokens.accessToken, nonce) }
+    return { ...started, idToken: await idTokens.sign(session, tokens.accessToken, nonce) }
   }
 
   /** @throws `grant_invalid` if the session has ended, perhaps before its client was registered */

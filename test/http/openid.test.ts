@@ -333,6 +333,9 @@ t.test('a code works once, at two replicas at the same time too', async (t) => {
     if (body.access_token === undefined) continue
     t.equal((await issuer.call({ url: '/me', headers: bearer(body.access_token) })).statusCode, 401)
   }
+  const signedIn = issuer.audit().filter(({ event }) => event === 'login.ok')
+  const answered = answers.flatMap(({ body }) => body.session_id ?? [])
+  t.same(signedIn.map(({ sid }) => sid).slice(1), answered, 'a refused request signs nobody in')
   // Stolen codes: of another client, another address, without the verifier.
   for (const changes of [
     { client_id: 'web' },
