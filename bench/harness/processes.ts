@@ -15,6 +15,7 @@ export interface ProcessSpec {
   readonly cwd?: string
   readonly env?: Environment
   readonly user?: { readonly uid: number; readonly gid: number } | undefined
+  /** Stops a program that has child processes, which would outlive its SIGKILL. */
   readonly stopSignal?: NodeJS.Signals
   /** Whether to discard its standard error, because it is a log. */
   readonly isQuiet?: boolean
@@ -22,20 +23,24 @@ export interface ProcessSpec {
 
 const startTimeoutMs = 30_000
 const pollMs = 20
-const running = new Set<ChildProcess>()
+/** The running processes, with the signals that end them. */
+const running = new Map<ChildProcess, NodeJS.Signals>()
 
 // Child processes end with this process.
 process.once('exit', () => {
-  for (const child of running) child.kill('SIGKILL')
+  for (const [child, signal] of running) child.kill(signal)
 })
 
 function commandOn(core: keyof Cores, cores: Cores | null, command: readonly string[]) {
   return cores === null ? command : ['taskset', '--cpu-list', String(cores[core]), ...command]
 }
 
-/** Starts a process whose standard output, where services log, is discarded. */
-export function startProcess(spec: ProcessSpec, { cores }: Pick<Bench, 'cores'>) {
-  const { name, cwd, stopSignal = 'SIGTERM' } = spec
+/**
+ * Starts a process that ends with its bench at the latest. Its standard output, where services log, is
+ * discarded.
+ */
+export function startProcess(spec: ProcessSpec, { cores, defer }: Bench) {
+  const { name, cwd, stopSignal } = spec
   const [command = '', ...args] = commandOn(spec.core, cores, spec.command)
   const child = spawn(command, args, {
     env: { PATH: process.env.PATH, ...spec.env },
@@ -43,11 +48,17 @@ export function startProcess(spec: ProcessSpec, { cores }: Pick<Bench, 'cores'>)
     ...(cwd !== undefined && { cwd }),
     ...spec.user,
   })
-  running.add(child)
+  const endSignal = stopSignal ?? 'SIGKILL'
+  running.set(child, endSignal)
   const exited = new Promise<void>((resolve) => {
     child.once('exit', () => resolve()).once('error', () => resolve())
   })
   void exited.then(() => running.delete(child))
+  const stop = async (signal: NodeJS.Signals = stopSignal ?? 'SIGTERM') => {
+    child.kill(signal)
+    await exited
+  }
+  defer(() => stop(endSignal))
   return {
     pid: child.pid ?? Number.NaN,
     send: (message: Serializable) => void child.send(message),
@@ -67,7 +78,6 @@ export function startProcess(spec: ProcessSpec, { cores }: Pick<Bench, 'cores'>)
         } catch (cause) {
           const isOver = child.pid === undefined || child.exitCode !== null
           if (isOver || performance.now() > deadlineMs) {
-            child.kill()
             throw new Error(`${name} is not ready`, { cause })
           }
           await sleep(pollMs)
@@ -75,10 +85,7 @@ export function startProcess(spec: ProcessSpec, { cores }: Pick<Bench, 'cores'>)
       }
     },
     /** Resolves when the process has ended. */
-    async stop(signal: NodeJS.Signals = stopSignal) {
-      child.kill(signal)
-      await exited
-    },
+    stop,
   }
 }
 

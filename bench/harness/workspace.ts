@@ -1,5 +1,5 @@
 import { chmodSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { constants, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { chooseCores } from './machine.ts'
 import { installRevision, installWorkingTree, type Revision } from './revision.ts'
@@ -19,9 +19,12 @@ export class Workspace {
     this.#root = mkdtempSync(join(tmpdir(), 'gatepass-bench-'))
     // Postgres runs as another user, in a folder below.
     chmodSync(this.#root, 0o711)
-    process.once('exit', () => rmSync(this.#root, { recursive: true, force: true }))
-    process.once('SIGINT', () => process.exit(130))
-    process.once('SIGTERM', () => process.exit(143))
+    // The processes that this process has just killed may still write.
+    const removal = { recursive: true, force: true, maxRetries: 5 }
+    process.once('exit', () => rmSync(this.#root, removal))
+    for (const signal of ['SIGHUP', 'SIGINT', 'SIGTERM'] as const) {
+      process.once(signal, () => process.exit(128 + constants.signals[signal]))
+    }
   }
 
   /** @param name a revision; default: the working tree */

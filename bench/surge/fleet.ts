@@ -36,7 +36,6 @@ export async function startFleet({ prepare }: System, options: SurgeOptions, ben
     const name = `${kind}-${++count}`
     const server = await start[kind]?.(name)
     if (server === undefined) return null
-    bench.defer(() => server.stop())
     replicas = [...replicas, { kind, name, server }]
     return `${name} added`
   }
@@ -98,8 +97,10 @@ async function startNginx(url: string, config: () => string, bench: Bench) {
   const file = join(cwd, 'nginx.conf')
   writeFileSync(file, config())
   const command = ['nginx', '-p', cwd, '-e', 'stderr', '-c', file]
-  const nginx = startProcess({ name: 'nginx', command, core: 'server', cwd, isQuiet: true }, bench)
-  bench.defer(() => nginx.stop())
+  const nginx = startProcess(
+    { name: 'nginx', command, core: 'server', cwd, isQuiet: true, stopSignal: 'SIGTERM' },
+    bench,
+  )
   await nginx.ready(async () => (await fetch(url)).arrayBuffer())
   const reload = () => {
     writeFileSync(file, config())

@@ -76,7 +76,6 @@ function createSystem(
       const { bench, options } = ctx
       const folder = join(bench.scratch, 'postgres')
       let postgres = await startPostgres(folder, bench)
-      bench.defer(() => postgres.stop())
       const cwd = join(bench.scratch, 'services')
       mkdirSync(cwd)
       const env = choose(environments(ctx, postgres.url), cwd)

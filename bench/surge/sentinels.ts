@@ -15,7 +15,6 @@ export async function startSentinels(bench: Bench) {
   const servers = new Map<string, Store>()
   const start = async (name: string, more: Readonly<Record<string, string>> = {}) => {
     const server = await startRedis(join(bench.scratch, name), bench, { ...settings, ...more })
-    bench.defer(() => server.stop('SIGKILL'))
     const { port } = new URL(server.url)
     servers.set(port, server)
     return port
@@ -57,7 +56,6 @@ async function startSentinel(name: string, primary: string, bench: Bench): Promi
   writeFileSync(join(cwd, 'sentinel.conf'), `${lines.join('\n')}\n`)
   const command = ['redis-sentinel', 'sentinel.conf']
   const sentinel = startProcess({ name, command, core: 'load', cwd }, bench)
-  bench.defer(() => sentinel.stop('SIGKILL'))
   await sentinel.ready(() => ask(port, ['PING']))
   return port
 }
