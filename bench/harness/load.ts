@@ -1,7 +1,7 @@
 import { once } from 'node:events'
 import { setTimeout as sleep } from 'node:timers/promises'
 import autocannon from 'autocannon'
-import { familyTime_s, processorTime_s } from './machine.ts'
+import { processorTime_s } from './machine.ts'
 import type { Server } from './processes.ts'
 import type { BenchOptions, Readings } from './scenario.ts'
 import { percentile } from './statistics.ts'
@@ -70,9 +70,9 @@ async function carryOut({ server, options, traffic }: LoadOrder): Promise<LoadOu
  * and a shorter measurement would be one of code that is not compiled yet.
  */
 async function untilWorked(pid: number, time_s: number): Promise<void> {
-  const end_s = familyTime_s(pid) + time_s
+  const end_s = processorTime_s(pid) + time_s
   const lastMs = performance.now() + longestFactor * time_s * 1000
-  while (familyTime_s(pid) < end_s && performance.now() < lastMs) await sleep(pollMs)
+  while (processorTime_s(pid) < end_s && performance.now() < lastMs) await sleep(pollMs)
 }
 
 /**
@@ -86,11 +86,12 @@ function stayAwake(): void {
 type Usage = ReturnType<typeof usageOf>
 
 function usageOf({ pid, storePid }: LoadOrder['server']) {
+  const { user, system } = process.cpuUsage()
   return {
     at_s: performance.now() / 1000,
-    server_s: familyTime_s(pid),
-    store_s: storePid === undefined ? 0 : familyTime_s(storePid),
-    load_s: processorTime_s(process.pid),
+    server_s: processorTime_s(pid),
+    store_s: storePid === undefined ? 0 : processorTime_s(storePid),
+    load_us: user + system,
     hasStore: storePid !== undefined,
   }
 }
@@ -107,7 +108,7 @@ function readingsOf(before: Usage, after: Usage, latencies_ms: readonly number[]
     p50_ms: percentile(sorted, 0.5),
     p99_ms: percentile(sorted, 0.99),
     server_busy: server_s / elapsed_s,
-    load_busy: (after.load_s - before.load_s) / elapsed_s,
+    load_busy: (after.load_us - before.load_us) / (1e6 * elapsed_s),
     ...(before.hasStore && { store_busy: store_s / elapsed_s }),
   }
 }

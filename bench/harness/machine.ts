@@ -49,33 +49,26 @@ export function isInMemory(folder: string): boolean {
   return statfsSync(folder).type === tmpfsMagic
 }
 
-/** Returns the processor time of a process, all threads, user and system (proc_pid_stat(5)). */
+/** Returns the processor time of a process and its children, including ended ones (proc_pid_stat(5)). */
 export function processorTime_s(pid: number): number {
-  return ticks(pid, 2) / ticksPerSecond
-}
-
-/** Returns the processor time of a process and its children, including ended ones. */
-export function familyTime_s(pid: number): number {
+  const stat = readFileSync(`/proc/${pid}/stat`, 'utf8')
+  // The second field is the command in parentheses, which may contain spaces.
+  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
+  // User and system time, and both of the ended children.
+  const own_ticks = fields.slice(11, 15).reduce((sum, field) => sum + Number(field), 0)
   const children = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').split(' ')
-  const own_s = ticks(pid, 4) / ticksPerSecond
-  return children.filter(Boolean).reduce((sum, child) => sum + timeOfChild_s(Number(child)), own_s)
+  return children
+    .filter(Boolean)
+    .reduce((sum, child) => sum + timeOfChild_s(Number(child)), own_ticks / ticksPerSecond)
 }
 
 /** Returns 0 if the child has ended. */
 function timeOfChild_s(pid: number): number {
   try {
-    return familyTime_s(pid)
+    return processorTime_s(pid)
   } catch {
     return 0
   }
-}
-
-/** Adds the first time fields: user, system, and both of the ended children. */
-function ticks(pid: number, count: 2 | 4): number {
-  const stat = readFileSync(`/proc/${pid}/stat`, 'utf8')
-  // The second field is the command in parentheses, which may contain spaces.
-  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
-  return fields.slice(11, 11 + count).reduce((sum, field) => sum + Number(field), 0)
 }
 
 export function resident_mib(pid: number): number {

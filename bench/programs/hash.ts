@@ -1,5 +1,4 @@
 import { randomBytes, scryptSync } from 'node:crypto'
-import { processorTime_s } from '../harness/machine.ts'
 import type { Readings } from '../harness/scenario.ts'
 import { hashPassword, password } from '../passwords.ts'
 
@@ -28,9 +27,10 @@ function repeat(duration_s: number) {
 
 process.once('disconnect', () => process.exit())
 repeat(Number(warmup_s))
-const busyBefore_s = processorTime_s(process.pid)
+const before = process.cpuUsage()
 const { times, elapsed_s } = repeat(Number(duration_s))
-const busy_s = processorTime_s(process.pid) - busyBefore_s
+const { user, system } = process.cpuUsage(before)
+const busy_s = (user + system) / 1e6
 process.send?.({
   per_second: times / elapsed_s,
   per_core_second: times / busy_s,

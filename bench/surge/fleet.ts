@@ -1,7 +1,7 @@
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { freePort } from '../../scripts/free-port.ts'
-import { familyTime_s, processorTime_s } from '../harness/machine.ts'
+import { processorTime_s } from '../harness/machine.ts'
 import { checkAnswer, type Server, startProcess } from '../harness/processes.ts'
 import type { Bench } from '../harness/scenario.ts'
 import { proxyConfig, type ReplicaAddress } from './nginx.ts'
@@ -79,7 +79,7 @@ export async function startFleet({ prepare }: System, options: SurgeOptions, ben
     },
     /** Returns the processor time of the running processes since their start, by group. */
     processorTime_s(): Readonly<Record<string, number>> {
-      const times: Record<string, number> = { nginx: familyTime_s(pid) }
+      const times: Record<string, number> = { nginx: processorTime_s(pid) }
       const addTime = (group: string, one: number) => {
         times[group] = (times[group] ?? 0) + processorTime_s(one)
       }
