@@ -1,7 +1,7 @@
 import { formatNumber, metricNames, metricOf } from './harness/metrics.ts'
 import { provenanceLine, type Table, textTable } from './harness/report.ts'
 import { benchFor, describeRun, runRounds, type Series, saveResult } from './harness/result.ts'
-import type { Bench, Scenario } from './harness/scenario.ts'
+import type { Bench, Scenario, Subject } from './harness/scenario.ts'
 import { ratioOf } from './harness/statistics.ts'
 import { type Tell, Workspace } from './harness/workspace.ts'
 import { type Arguments, UsageError } from './options.ts'
@@ -75,16 +75,16 @@ async function measurePairs(
     return all.filter(({ name }) => name.includes(only))
   }
   const [base, head] = [await subjectsOf('base'), await subjectsOf('head')]
+  const onSide = (side: 'base' | 'head', subject: Subject) => {
+    return { ...subject, name: `${subject.name}, ${side}` }
+  }
   const series = await runRounds(
-    head.flatMap((subject, n) => [
-      { ...(base[n] ?? subject), name: `${subject.name}, base` },
-      { ...subject, name: `${subject.name}, head` },
-    ]),
+    base.flatMap((subject, n) => [onSide('base', subject), onSide('head', head[n] as Subject)]),
     benches.head.options.rounds,
     (line) => tell(`${scenario.name} ${line}`),
   )
   const readingsOf = (n: number) => series[n]?.readings ?? []
-  return head.map(({ name }, n) => ({
+  return base.map(({ name }, n) => ({
     scenario: scenario.name,
     subject: name,
     base: readingsOf(2 * n),

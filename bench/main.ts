@@ -15,20 +15,25 @@ function tell(line: string): void {
 }
 
 async function measure(given: Arguments): Promise<void> {
-  const { options, only, intoDocument } = given
+  const { options, only, isWhole, intoDocument } = given
   const chosen = findScenarios(given.names)
   const workspace = new Workspace(tell)
   const revision = workspace.install()
+  let isMeasured = false
   for (const scenario of chosen) {
     const { name } = scenario
     const result = await workspace.with(name, { revision, options }, (bench) => {
       tell(`${name}: preparing`)
       return runScenario(scenario, bench, only, (line) => tell(`${name} ${line}`))
     })
-    tell(`raw values: ${saveResult(name, result)}`)
+    // A family may have scenarios without a chosen subject.
+    if (result.subjects.length === 0) continue
+    isMeasured = true
+    tell(`raw values: ${saveResult(isWhole ? name : `${name}-partial`, result)}`)
     process.stdout.write(`\n${reportOf(result, textTable)}\n`)
     if (intoDocument) writeInto(document, name, reportOf(result, markdownTable))
   }
+  if (!isMeasured) throw new Error(`No subject has "${only}" in its name.`)
 }
 
 async function run(given: Arguments): Promise<void> {

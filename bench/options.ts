@@ -55,9 +55,8 @@ export function readArguments(args: readonly string[]) {
   })
   const base = values.quick ? quick : full
   if (positionals.length === 0) throw new UsageError('Name a scenario or a command.')
-  if (values.document && (values.quick || values.only !== '')) {
-    throw new UsageError('Only a whole result is for a document.')
-  }
+  const isWhole = !values.quick && values.only === ''
+  if (values.document && !isWhole) throw new UsageError('Only a whole result is for a document.')
   const { rounds, duration, connections, sessions, tolerance } = values
   return {
     /** The names of scenarios, or a command and its arguments. */
@@ -72,6 +71,8 @@ export function readArguments(args: readonly string[]) {
     only: values.only,
     tolerance: positiveInteger(tolerance, 5) / 100,
     isQuick: values.quick,
+    /** Whether all subjects are measured, at full length. */
+    isWhole,
     intoDocument: values.document,
   }
 }

@@ -13,6 +13,8 @@ export interface Cores {
 const tmpfsMagic = 0x01021994
 /** Ticks per second in `/proc`, a constant for programs. */
 const ticksPerSecond = 100
+/** Read at the start, because each scenario loads the machine. */
+const loadBefore = loadavg()[0] ?? 0
 
 /** @returns null without taskset, or if this process may use only one core */
 export function chooseCores(): Cores | null {
@@ -39,8 +41,8 @@ export function describeMachine({ cores }: Pick<Bench, 'cores'>) {
     cpu: all[0]?.model.trim() ?? 'unknown',
     cores: all.length,
     cores_pinned: cores,
-    /** Processes that wanted a core before the run. Above 0.5 the machine is busy. */
-    load_before: loadavg()[0] ?? 0,
+    /** Processes that wanted a core in the minute before the run. Above 0.5 the machine is busy. */
+    load_before: loadBefore,
   }
 }
 

@@ -27,7 +27,10 @@ export function markdownTable({ head, rows }: Table): string {
 
 export function reportOf(result: Result, render: (table: Table) => string): string {
   const { scenario, title, subjects } = result
-  return `${scenario}: ${title}. ${provenanceLine(result)}\n\n${render(figuresTable(subjects))}`
+  // A scenario without a rate has no duration and no connections.
+  const isTimed = subjects.some((one) => valuesOf(one, 'per_second').length > 0)
+  const line = provenanceLine(result, isTimed)
+  return `${scenario}: ${title}. ${line}\n\n${render(figuresTable(subjects))}`
 }
 
 export function readingsLine(readings: Readings): string {
@@ -40,11 +43,13 @@ export function readingsLine(readings: Readings): string {
     .join(', ')
 }
 
-export function provenanceLine({ date, gatepass, node, machine, options }: Provenance): string {
+export function provenanceLine(provenance: Provenance, isTimed = true): string {
+  const { date, gatepass, node, machine, options } = provenance
   const { rounds, duration_s, connections } = options
+  const load = isTimed ? ` of ${duration_s} s, ${connections} connections` : ''
   const pinned = machine.cores_pinned === null ? 'not pinned' : 'pinned to one core each'
   return [
-    `${rounds} rounds of ${duration_s} s, ${connections} connections, server and load ${pinned}.`,
+    `${rounds} rounds${load}, server and load ${pinned}.`,
     `Gatepass ${commitText(gatepass)}, Node ${node}, ${machine.cpu} with ${machine.cores} cores,`,
     `load average ${machine.load_before.toFixed(1)} before, ${date.slice(0, 10)}.`,
   ].join(' ')

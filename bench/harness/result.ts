@@ -21,7 +21,7 @@ export interface Result extends Provenance {
   readonly subjects: readonly Series[]
 }
 
-/** Describes the date, revision and machine of a measurement, before the benchmark creates load. */
+/** Describes the date, revision and machine of a measurement. */
 export function describeRun(bench: Pick<Bench, 'revision' | 'options' | 'cores'>) {
   const { commit, isModified } = bench.revision
   return {
@@ -52,10 +52,10 @@ export async function runScenario(
   }
 }
 
-/** Returns the bench of one scenario, with its number of connections. */
-export function benchFor({ connections }: Scenario, bench: Bench): Bench {
-  if (connections === undefined) return bench
-  return { ...bench, options: { ...bench.options, connections } }
+/** Returns the bench of one scenario, with its number of connections and its cores. */
+export function benchFor({ connections, isPinned = true }: Scenario, bench: Bench): Bench {
+  const options = { ...bench.options, ...(connections !== undefined && { connections }) }
+  return { ...bench, options, cores: isPinned ? bench.cores : null }
 }
 
 /**
@@ -89,10 +89,13 @@ export function saveResult(kind: string, result: { readonly date: string }): str
   return path
 }
 
-/** @throws if the scenario has no result */
+/**
+ * Reads the newest result of a whole run.
+ * @throws if the scenario has none
+ */
 export function readNewest(scenario: string): Result {
   const paths = globSync(`${fileURLToPath(folder)}${scenario}-[0-9]*Z.json`)
   const path = paths.sort().at(-1)
-  if (path === undefined) throw new Error(`There is no result of ${scenario}: run it first.`)
+  if (path === undefined) throw new Error(`There is no whole result of ${scenario}: run it first.`)
   return JSON.parse(readFileSync(path, 'utf8')) as Result
 }

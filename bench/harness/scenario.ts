@@ -40,7 +40,10 @@ export interface Bench {
 export interface Scenario {
   readonly name: string
   readonly title: string
+  /** Replaces `--connections`. */
   readonly connections?: number
+  /** Default: true. Otherwise its processes share all cores. */
+  readonly isPinned?: boolean
   /** The subjects of Gatepass, whose names are the same in all revisions. */
   ours(bench: Bench): Promise<readonly Subject[]>
   /** The alternatives, and the cheapest version of the same work. */

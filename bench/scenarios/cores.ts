@@ -10,8 +10,8 @@ import { createRoutes, mixes } from './verify.ts'
 export const cores: Scenario = {
   name: 'cores',
   title: 'refreshes on Redis, and /verify, with one worker process and with two',
-  async ours(pinned) {
-    const bench = { ...pinned, cores: null }
+  isPinned: false,
+  async ours(bench) {
     const { service } = await createRoutes(mixes[1], 'ES256', bench)
     const counts = ['1', '2']
     const refreshing = counts.map((workers) => {

@@ -22,6 +22,7 @@ export async function surge(given: Arguments, tell: Tell): Promise<void> {
   const { names, options, only, isQuick, intoDocument } = given
   const unknown = names.find((name) => !systems.some((one) => one.name === name))
   if (unknown !== undefined) throw new UsageError(`There is no system ${unknown}.`)
+  if (!['', 'flood'].includes(only)) throw new UsageError('A surge takes --only flood.')
   if (intoDocument && names.length > 0) throw new UsageError('Only a whole run is for a document.')
   const chosen = systems.filter(({ name }) => names.length === 0 || names.includes(name))
   const workspace = new Workspace(tell)

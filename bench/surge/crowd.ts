@@ -21,7 +21,7 @@ export class Crowd {
   readonly #recorder: Recorder
   readonly #visitors: readonly Visitor[]
   readonly #products: string[] = []
-  readonly #busy = new Set<Promise<void>>()
+  readonly #busy = new Set<Promise<unknown>>()
   /** Users in the middle of an action, which nothing else may disturb. */
   readonly #acting = new Set<Visitor>()
   #isOver = false
@@ -54,12 +54,12 @@ export class Crowd {
     })
   }
 
-  /** Lets some users act without pauses. @returns the number of actions */
+  /** Lets some users act without pauses. @returns the number of actions that succeeded */
   async flood(durationMs: number): Promise<number> {
     const endMs = performance.now() + durationMs
     let count = 0
     const flood = async (visitor: Visitor) => {
-      for (; performance.now() < endMs; count++) await visitor.act(0)
+      while (performance.now() < endMs) if (await visitor.act(0)) count++
     }
     await Promise.all(this.#visitors.slice(-floodUsers).map(flood))
     return count
@@ -114,7 +114,7 @@ export class Crowd {
     }
   }
 
-  async #occupy(visitor: Visitor, work: Promise<void>): Promise<void> {
+  async #occupy(visitor: Visitor, work: Promise<unknown>): Promise<void> {
     this.#acting.add(visitor)
     this.#busy.add(work)
     await work.finally(() => {

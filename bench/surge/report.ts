@@ -49,10 +49,10 @@ function table({ systems }: SurgeResult): Table {
 }
 
 function sentence(result: SurgeResult): string {
-  const { machine, gatepass, node, versions, options, calibration, date } = result
+  const { machine, gatepass, node, versions, options, calibration, date, systems } = result
   return [
     `${formatNumber(options.users)} users are signed in. The load rises from ${formatNumber(calibration.unit_per_second)} actions`,
-    `a second to ten times as many, ${percent(calibration.share)} of the most that Gatepass takes, and falls again.`,
+    `a second to ten times as many, ${percent(calibration.share)} of the most that ${systems[0]?.title} takes, and falls again.`,
     `Access tokens live for ${options.accessTtl_s} s, and ${percent(options.lostRefreshes)} of the answers to`,
     `refreshes are lost. Gatepass ${commitText(gatepass)}, Node ${node}, nginx ${versions.nginx},`,
     `Redis ${versions.redis}, ${machine.cpu} with ${machine.cores} cores, ${date.slice(0, 10)}`,

@@ -67,9 +67,12 @@ export class Visitor {
     return null
   }
 
-  async act(dueMs: number): Promise<void> {
+  /** @returns whether the action succeeded */
+  async act(dueMs: number): Promise<boolean> {
     const action = this.#held === null ? 'sign in' : this.#choose(Math.random())
-    this.#deps.recorder.acted(action, dueMs, await this.#carryOut(action))
+    const failure = await this.#carryOut(action)
+    this.#deps.recorder.acted(action, dueMs, failure)
+    return failure === null
   }
 
   /** Checks the cart. @returns the response if the check failed */

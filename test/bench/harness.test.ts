@@ -4,9 +4,15 @@ import type { RequestListener } from 'node:http'
 import t, { type Test } from 'tap'
 import type { LoadOrder, LoadOutcome } from '../../bench/harness/load.ts'
 import { parseCpuList } from '../../bench/harness/machine.ts'
-import { figuresTable, insertReport, markdownTable, textTable } from '../../bench/harness/report.ts'
+import {
+  figuresTable,
+  insertReport,
+  markdownTable,
+  reportOf,
+  textTable,
+} from '../../bench/harness/report.ts'
 import { runRounds } from '../../bench/harness/result.ts'
-import type { Subject } from '../../bench/harness/scenario.ts'
+import type { Readings, Subject } from '../../bench/harness/scenario.ts'
 import { median, percentile } from '../../bench/harness/statistics.ts'
 import {
   type Connection,
@@ -28,7 +34,8 @@ t.test('arguments: scenarios by name or by family, and options', async (t) => {
   t.throws(() => namesOf('nothing'), /no scenario nothing/)
   const { options, only } = readArguments(['scale', '--sessions', '1e7', '--only', 'x'])
   t.match({ ...options, only }, { maxSessions: 1e7, rounds: 5, connections: 64, only: 'x' })
-  t.equal(readArguments(['data', '--quick']).options.rounds, 2)
+  t.match(readArguments(['data', '--quick']), { options: { rounds: 2 }, isWhole: false })
+  t.equal(readArguments(['data', '--only', 'x']).isWhole, false)
   for (const wrong of [
     [],
     ['data', '--rounds', '0'],
@@ -71,6 +78,25 @@ t.test('a figure is a median, and a ratio is taken within each round', async (t)
   t.same(head, ['subject', 'per core-second', 'min – max', 'compared'])
   t.same(rows[0], ['ours', '50', '20 – 90', '0.50 of bare'])
   t.same(rows[1], ['bare', '100', '40 – 100', '-'])
+})
+
+t.test('a report names the length of the rounds and the connections only of a load', async (t) => {
+  const report = (reading: Readings) =>
+    reportOf(
+      {
+        scenario: 'a',
+        title: 'b',
+        date: '2026-11-30',
+        gatepass: { commit: 'c', isModified: false },
+        node: 'v24',
+        machine: { cpu: 'd', cores: 2, cores_pinned: null, load_before: 0 },
+        options: { ...readArguments(['a']).options, rounds: 3 },
+        subjects: [{ subject: 'e', readings: [reading] }],
+      },
+      textTable,
+    )
+  t.match(report({ per_second: 1 }), /^a: b\. 3 rounds of 8 s, 64 connections, server and load not/)
+  t.match(report({ heap_mib: 1 }), /^a: b\. 3 rounds, server and load not pinned\./)
 })
 
 t.test('tables for a terminal and for a document', async (t) => {

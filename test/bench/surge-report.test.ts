@@ -79,6 +79,8 @@ t.test('the table has the goals and the latencies of each system', async (t) => 
   t.match(lines[0], /Gatepass cada9f49, Node v24.21.0, nginx 1.26.3, Redis 8.0.2, AMD EPYC/)
   t.equal(lines[4], '| Gatepass | 32,279 | 0 | 0 | 0 | 0 | 10 ms | 3.5 s | 2,335 | 4,000 |')
   t.match(lines[5], '| 0 | 1,317 | 275 | – |')
+  const others = { ...result, systems: result.systems.slice(1) }
+  t.match(surgeReport(others, markdownTable), '30 % of the most that Sticky & <old> takes')
 })
 
 t.test(

@@ -2,9 +2,11 @@ import t, { type Test } from 'tap'
 import { noAnswer } from '../../bench/harness/http.ts'
 import { CartBook } from '../../bench/surge/cart-book.ts'
 import { createAsk, HeldSession } from '../../bench/surge/client.ts'
+import { Recorder } from '../../bench/surge/recorder.ts'
 import { runSystem, type SystemResult } from '../../bench/surge/run.ts'
 import { createScript } from '../../bench/surge/script.ts'
 import type { Ask, ClientScheme } from '../../bench/surge/system.ts'
+import { Visitor } from '../../bench/surge/visitor.ts'
 import { type Faults, startMadeUpShop } from './made-up-shop.ts'
 
 // More concurrent surges would delay each other, like a late sign-out.
@@ -132,6 +134,20 @@ t.test('a client gives up if Retry-After is long', async (t) => {
   const headers = { 'retry-after': '60' }
   const ask = createAsk(async () => ({ status: 503, headers, body: null }))
   t.equal((await ask({ method: 'GET', path: '/' })).status, 503)
+})
+
+t.test('an action tells whether it succeeded, so that a flood counts no failures', async (t) => {
+  const scheme: ClientScheme = {
+    login: async () => ({ headers: {}, life_ms: null, secret: '' }),
+    logout: async () => noAnswer(''),
+  }
+  let status = 200
+  const ask: Ask = async () => ({ status, headers: {}, body: {} })
+  const deps = { ask, scheme, recorder: new Recorder(), products: ['hat'], lossShare: 0 }
+  const visitor = new Visitor('user-0', deps)
+  t.equal(await visitor.act(0), true, 'the sign-in')
+  status = 500
+  t.equal(await visitor.act(0), false)
 })
 
 t.test('one refresh runs at a time, and its retries have its key', async (t) => {
