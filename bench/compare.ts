@@ -3,23 +3,22 @@ import { provenanceLine, type Table, textTable } from './harness/report.ts'
 import { benchFor, describeRun, runRounds, type Series, saveResult } from './harness/result.ts'
 import type { Bench, Scenario, Subject } from './harness/scenario.ts'
 import { ratioOf } from './harness/statistics.ts'
-import { type Tell, Workspace } from './harness/workspace.ts'
+import { type Log, Workspace } from './harness/workspace.ts'
 import { type Arguments, UsageError } from './options.ts'
 import { findScenarios } from './scenarios/index.ts'
 
-/** The scenarios that a change to the sources may affect: each path of a request, and memory. */
-const byDefault = ['verify', 'memory', 'login', 'refresh']
+/** Every path of a request, and memory. */
+const defaultScenarios = ['verify', 'memory', 'login', 'refresh']
 
-/** @returns whether all measurements succeeded and no figure of the head exceeds the tolerance */
-export async function compare(given: Arguments, tell: Tell): Promise<boolean> {
-  const { options, tolerance, only } = given
-  const [revisions = '', ...names] = given.names
+/** @returns whether all measurements succeeded and no figure is a regression */
+export async function compare(args: Arguments, log: Log): Promise<boolean> {
+  const { options, tolerance, only } = args
+  const [revisions = '', ...names] = args.names
   const [baseName = '', headName] = revisions.split('..')
   if (baseName === '') throw new UsageError('Name a revision.')
-  if (options.rounds < 2)
-    throw new UsageError('Take two rounds or more: one says nothing of chance.')
-  const scenarios = findScenarios(names.length === 0 ? byDefault : names)
-  const workspace = new Workspace(tell)
+  if (options.rounds < 2) throw new UsageError('Take two rounds or more: one round has no spread.')
+  const scenarios = findScenarios(names.length === 0 ? defaultScenarios : names)
+  const workspace = new Workspace(log)
   const sides = {
     base: { revision: workspace.install(baseName), options },
     head: { revision: workspace.install(headName), options },
@@ -32,13 +31,13 @@ export async function compare(given: Arguments, tell: Tell): Promise<boolean> {
     try {
       const measured = await workspace.with(`${scenario.name}-base`, sides.base, (base) =>
         workspace.with(`${scenario.name}-head`, sides.head, (head) =>
-          measurePairs(scenario, { base, head }, only, tell),
+          measurePairs(scenario, { base, head }, only, log),
         ),
       )
       pairs.push(...measured)
     } catch (error) {
-      // The other measurements took minutes and remain valid.
-      tell(`${scenario.name} has FAILED: ${error instanceof Error ? error.message : error}`)
+      // The results of other scenarios took minutes and remain valid.
+      log(`${scenario.name} FAILED: ${error instanceof Error ? error.message : error}`)
       isWhole = false
     }
   }
@@ -46,10 +45,10 @@ export async function compare(given: Arguments, tell: Tell): Promise<boolean> {
   const rows = pairs.flatMap((pair) => rowsOf(pair, tolerance))
   const { base, head } = sides
   const result = { ...provenance, base: base.revision, head: head.revision, pairs, rows }
-  tell(`raw values: ${saveResult('compare', result)}`)
+  log(`raw values: ${saveResult('compare', result)}`)
   const heading = [
-    `${head.revision.name} beside ${base.revision.name}. ${provenanceLine(provenance)}`,
-    `A ratio is a geometric mean with a paired t-interval; a regression is wholly beyond ${100 * tolerance} %.`,
+    `${head.revision.name} compared with ${base.revision.name}. ${provenanceLine(provenance)}`,
+    `Each ratio is a geometric mean with a paired t-interval. If all of the interval is worse than ${100 * tolerance} %, it is a regression.`,
   ].join('\n')
   process.stdout.write(`\n${heading}\n\n${textTable(compareTable(rows))}\n`)
   return isWhole && rows.every(({ isRegression }) => !isRegression)
@@ -63,12 +62,12 @@ export interface Pair {
   readonly head: Series['readings']
 }
 
-/** Measures both sides of a subject one right after the other, in alternating order. */
+/** Measures the two sides of a subject one after the other, in alternating order. */
 async function measurePairs(
   scenario: Scenario,
   benches: Readonly<Record<'base' | 'head', Bench>>,
   only: string,
-  tell: Tell,
+  log: Log,
 ): Promise<Pair[]> {
   const subjectsOf = async (side: 'base' | 'head') => {
     const all = await scenario.ours(benchFor(scenario, benches[side]))
@@ -81,7 +80,7 @@ async function measurePairs(
   const series = await runRounds(
     base.flatMap((subject, n) => [onSide('base', subject), onSide('head', head[n] as Subject)]),
     benches.head.options.rounds,
-    (line) => tell(`${scenario.name} ${line}`),
+    (line) => log(`${scenario.name} ${line}`),
   )
   const readingsOf = (n: number) => series[n]?.readings ?? []
   return base.map(({ name }, n) => ({
@@ -108,7 +107,7 @@ export function rowsOf({ scenario, subject, base, head }: Pair, tolerance: numbe
 
 function compareTable(rows: ReturnType<typeof rowsOf>): Table {
   return {
-    head: ['scenario', 'subject', 'measure', 'ratio', '95 % interval', ''],
+    head: ['scenario', 'subject', 'metric', 'ratio', '95 % interval', ''],
     rows: rows.map(({ scenario, subject, metric, ratio, isRegression }) => [
       scenario,
       subject,

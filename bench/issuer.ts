@@ -2,7 +2,6 @@ import { execFileSync } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { mkdirSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { setTimeout } from 'node:timers/promises'
 import { inTurns } from './harness/http.ts'
 import { type Environment, runCommand, type Server, startService } from './harness/processes.ts'
 import type { Bench } from './harness/scenario.ts'
@@ -14,10 +13,10 @@ export type StoreName = 'SQLite' | 'Redis' | 'Postgres'
 
 export interface IssuerSpec {
   readonly name: string
-  /** The store of sessions. Default: SQLite, where the accounts are. */
+  /** The store of sessions. Default: SQLite. Accounts are always in SQLite. */
   readonly store?: StoreName
   readonly users: number
-  /** Default: the least. */
+  /** Default: `least`. */
   readonly hash?: HashName
   readonly settings?: Environment
 }
@@ -33,12 +32,12 @@ export type Issuer = ReturnType<typeof createIssuer>
 
 /**
  * Describes an issuer as it runs in production: by its command line, with the default log level.
- * @param layOut called once with the issuer running, to create the data of each start
+ * @param createData runs once, with the issuer running. Each start has a copy of this data.
  */
 export function createIssuer(
   { name, store: storeName = 'SQLite', users, hash = 'least', settings }: IssuerSpec,
   bench: Bench,
-  layOut: (running: RunningIssuer) => Promise<void> = async () => {},
+  createData: (running: RunningIssuer) => Promise<void> = async () => {},
 ) {
   const template = join(bench.scratch, `${name}-template`)
   const secret = newSecret()
@@ -61,9 +60,9 @@ export function createIssuer(
     hasData = true
     mkdirSync(template)
     await importUsers({ count: users, hash, cwd: template, env }, bench)
-    // A flush for each commit would take minutes, and this data need not survive a crash.
+    // A flush for each commit would take minutes.
     const server = await startIn(template, false)
-    await layOut(server)
+    await createData(server)
     await server.stop()
   }
   return {
@@ -132,12 +131,7 @@ export function loginRequests(count: number): HttpRequest[] {
 export async function signIn(url: string, users: number): Promise<string[]> {
   const tokens: string[] = []
   await inTurns(loginRequests(users), maxSignIns, async ({ path, ...request }) => {
-    let response = await fetch(`${url}${path}`, request)
-    // A busy issuer refuses a sign-in that would wait too long.
-    while (response.status === 503) {
-      await setTimeout(1_000)
-      response = await fetch(`${url}${path}`, request)
-    }
+    const response = await fetch(`${url}${path}`, request)
     if (!response.ok) throw new Error(`A sign-in was answered ${response.status}.`)
     tokens.push(((await response.json()) as { refresh_token: string }).refresh_token)
   })

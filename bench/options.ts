@@ -12,24 +12,24 @@ npm run bench -- surge [<system>...] [options]
 
 Scenarios
 ${scenarios.map(({ name, title }) => `  ${name.padEnd(22)} ${title}`).join('\n')}
-  A part of a name is all that begin with it: verify, scale.
+  The name of a family selects all of its scenarios: verify, scale, start.
 
-compare    Two revisions of Gatepass, by the benchmark that is here; the head is the working tree unless
-           it is named. Ends with status 1 when a figure of the head is worse by more than the tolerance.
-simulate   What numbers of devices need, by the newest results of scale and login.
-surge      A shop under ten times the load, while replicas die, the store of the sessions fails over and
-           keys rotate: gatepass, gatepass-postgres, gatepass-sqlite, gatepass-plain, sticky-sessions,
+compare    Compares two revisions of Gatepass, with the benchmark of this working tree. The default head is
+           the working tree. Exits with status 1 if a figure of the head is worse than the tolerance.
+simulate   Computes the needs of numbers of devices, from the newest results of scale and login.
+surge      Runs a shop under ten times its load, while replicas die, the session store fails over and keys
+           rotate. Systems: gatepass, gatepass-postgres, gatepass-sqlite, gatepass-plain, sticky-sessions,
            redis-sessions, fastify-jwt.
 
 Options
-  --only <text>      only subjects with this in their name; with surge, "flood" for the flood alone
-  --rounds <n>       how often each subject is measured (${full.rounds})
-  --duration <s>     how long a server works in one measurement (${full.duration_s})
-  --connections <n>  how many connections ask at once (${full.connections})
-  --sessions <n>     how many sessions scale goes up to (${full.maxSessions}); 1e7 takes 6 GB in each store
-  --tolerance <%>    of compare (5)
-  --quick            short, to see that all works and not to quote
-  --document         put the result into the documents as well
+  --only <text>      measure only subjects with this text in their name; for surge: flood
+  --rounds <n>       measurements of each subject (${full.rounds})
+  --duration <s>     processor time of the server in a measurement (${full.duration_s})
+  --connections <n>  concurrent connections (${full.connections}); login always has 8
+  --sessions <n>     most sessions of scale (${full.maxSessions}); 1e7 takes 6 GB in each store
+  --tolerance <%>    for compare (5)
+  --quick            short rounds, for a check and not for results
+  --document         also write the result into the documents
 `
 
 const text = { type: 'string' } as const
@@ -56,10 +56,11 @@ export function readArguments(args: readonly string[]) {
   const base = values.quick ? quick : full
   if (positionals.length === 0) throw new UsageError('Name a scenario or a command.')
   const isWhole = !values.quick && values.only === ''
-  if (values.document && !isWhole) throw new UsageError('Only a whole result is for a document.')
+  if (values.document && !isWhole)
+    throw new UsageError('A document takes the result of a whole run only.')
   const { rounds, duration, connections, sessions, tolerance } = values
   return {
-    /** The names of scenarios, or a command and its arguments. */
+    /** Names of scenarios, or a command and its arguments. */
     names: positionals as readonly string[],
     options: {
       rounds: positiveInteger(rounds, base.rounds),
@@ -78,8 +79,8 @@ export function readArguments(args: readonly string[]) {
 }
 
 /** Reads a number, also in the form `1e7`. */
-function positiveInteger(text: string | undefined, byDefault: number): number {
-  if (text === undefined) return byDefault
+function positiveInteger(text: string | undefined, defaultValue: number): number {
+  if (text === undefined) return defaultValue
   if (!/^[1-9]\d*(e\d)?$/.test(text)) {
     throw new UsageError(`${text} is not a positive whole number.`)
   }

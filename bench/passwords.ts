@@ -4,7 +4,7 @@ import { promisify } from 'node:util'
 /** The password of all users. */
 export const password = 'correct horse battery staple'
 
-/** Costs of a hash: the default, and the minimum for users that only have to exist. */
+/** Costs of a hash. `least` is for users that only have to exist. */
 export const hashCosts = {
   default: { memory_kib: 19 * 1024, passes: 2, parallelism: 1 },
   /** At the cost of production, two cores hash about 60 passwords a second: too few for thousands of users. */
@@ -28,11 +28,11 @@ export function hashPassword(cost: HashName): string {
 const hashInPool = promisify(argon2)
 
 /** @param stored the hash of an account in PHC format */
-export async function verifyPassword(given: string, stored: string): Promise<boolean> {
+export async function verifyPassword(password: string, stored: string): Promise<boolean> {
   const [, memory, passes, parallelism, nonce = '', expected = ''] =
     /^\$argon2id\$v=19\$m=(\d+),t=(\d+),p=(\d+)\$([^$]+)\$([^$]+)$/.exec(stored) ?? []
   const tag = await hashInPool('argon2id', {
-    message: given,
+    message: password,
     nonce: Buffer.from(nonce, 'base64'),
     memory: Number(memory),
     passes: Number(passes),

@@ -8,12 +8,12 @@ import { postgresPrograms, postgresUser, superuser } from '../test/support/postg
 import { type Environment, type Server, startProcess, startServer } from './harness/processes.ts'
 import type { Bench } from './harness/scenario.ts'
 
-/** A database server in a folder. Started there again it has what it had. */
+/** A database server with its data in a folder. Started there again, it has the same data. */
 export type Store = Pick<Server, 'url' | 'pid' | 'stop'>
 
 /**
- * As docs/stores.md has it, with what Redis does by default: each write is in the append-only file,
- * which is flushed every second. The file is not rewritten, as Redis would choose the instant.
+ * As docs/stores.md recommends. Redis flushes its append-only file every second. It does not rewrite the
+ * file, because it would choose the instant.
  */
 const redisSettings = {
   appendonly: 'yes',
@@ -23,7 +23,7 @@ const redisSettings = {
   'auto-aof-rewrite-percentage': '0',
 }
 
-/** Starts Redis on the core of the load: the core of the server is for what is measured. */
+/** Starts Redis on the core of the load, so that the measured server has its core alone. */
 export async function startRedis(cwd: string, bench: Bench, settings: Environment = {}) {
   mkdirSync(cwd, { recursive: true })
   const port = await freePort()
@@ -36,7 +36,7 @@ export async function startRedis(cwd: string, bench: Bench, settings: Environmen
   return { ...redis, url }
 }
 
-/** Starts a server of the benchmark that has a Redis of its own, whose address is its first argument. */
+/** Starts a program that is a server, with its own Redis as the first argument. */
 export async function startOnRedis(
   program: string,
   args: readonly string[],
@@ -47,7 +47,7 @@ export async function startOnRedis(
   return withStore(server, redis)
 }
 
-/** A server that is measured, and stopped, together with its store. */
+/** Returns a server that is measured and stopped together with its store. */
 export function withStore(server: Server, store: Store): Server {
   const stop = async () => {
     await server.stop()
@@ -60,9 +60,9 @@ export async function withRedis<T>(
   url: string,
   work: (redis: ReturnType<typeof createClient>) => Promise<T>,
 ): Promise<T> {
-  // A sentinel knows few commands: none is sent but what the caller asks for.
+  // A sentinel knows few commands, so only the command of the caller is sent.
   const redis = createClient({ url, socket: { reconnectStrategy: false }, disableClientInfo: true })
-  // The command that fails says so as well.
+  // The failing command rejects as well.
   redis.on('error', () => {})
   await redis.connect()
   try {
@@ -74,11 +74,11 @@ export async function withRedis<T>(
 
 const role = 'gatepass'
 
-/** Starts Postgres on the core of the load, with an empty database when the folder is new. */
+/** Starts Postgres on the core of the load, with an empty database if the folder is new. */
 export async function startPostgres(
   cwd: string,
   bench: Bench,
-  { isDurable = true, port: given = 0 } = {},
+  { isDurable = true, port: fixedPort = 0 } = {},
 ): Promise<Store> {
   const isNew = mkdirSync(cwd, { recursive: true }) !== undefined
   const user = postgresUser()
@@ -89,7 +89,7 @@ export async function startPostgres(
     const auth = ['--auth=trust', '--encoding=UTF8', '--locale=C', '--no-sync', '-U', superuser]
     execFileSync(join(programs, 'initdb'), ['-D', data, ...auth], { cwd, stdio: 'ignore', ...user })
   }
-  const port = given || (await freePort())
+  const port = fixedPort || (await freePort())
   const options = {
     shared_buffers: '1GB',
     max_wal_size: '4GB',

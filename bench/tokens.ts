@@ -1,10 +1,9 @@
 import { randomUUID } from 'node:crypto'
-import { createServer } from 'node:http'
-import type { AddressInfo } from 'node:net'
 import { exportJWK, generateKeyPair, SignJWT } from 'jose'
 import type { Traffic } from './harness/traffic.ts'
+import { listen } from './programs/serve.ts'
 
-/** Creates access tokens like an issuer (RFC 9068), so that verifiers are measured without one. */
+/** Access tokens like those of an issuer (RFC 9068), so that a verifier is measured without an issuer. */
 
 export const issuer = 'https://auth.example.com'
 export const audience = 'https://api.example.com'
@@ -39,7 +38,7 @@ export async function createSigner(alg: Algorithm = 'ES256', kid: string = rando
   }
 }
 
-/** Tokens by their defect; `good` has none. */
+/** Tokens by their defect. `good` has no defect. */
 export type Samples = Readonly<Record<string, string>>
 
 export async function createSamples(signer: TokenSigner): Promise<Samples> {
@@ -70,7 +69,7 @@ export async function checkSamples(samples: Samples, url: string): Promise<void>
     await response.arrayBuffer()
     const expected = name === 'good' ? 200 : 401
     if (response.status !== expected) {
-      throw new Error(`a token that is ${name} is answered ${response.status}`)
+      throw new Error(`The answer to a token that is ${name} has the status ${response.status}.`)
     }
   }
 }
@@ -78,11 +77,10 @@ export async function checkSamples(samples: Samples, url: string): Promise<void>
 /** Publishes a key set over HTTP. @returns its URL */
 export async function publishKeys({ jwks }: Trust): Promise<string> {
   const body = JSON.stringify(jwks)
-  const server = createServer((_request, response) => {
+  const port = await listen((_request, response) => {
     response.writeHead(200, { 'content-type': 'application/jwk-set+json' }).end(body)
   })
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
-  return `http://127.0.0.1:${(server.address() as AddressInfo).port}/jwks.json`
+  return `http://127.0.0.1:${port}/jwks.json`
 }
 
 export function headerTraffic(

@@ -1,7 +1,7 @@
 import { Agent, type IncomingHttpHeaders, request } from 'node:http'
 import { parseJson } from '../../src/core/json.ts'
 
-/** Sends requests of the benchmark itself, many at a time. `fetch` would need too much of a core. */
+/** The HTTP client of the benchmark. `fetch` would need too much of a core. */
 
 export type Headers = Readonly<Record<string, string>>
 
@@ -20,7 +20,7 @@ export interface Answer {
   readonly body: unknown
 }
 
-/** Timeout, as in @gatepass/browser: shorter than the grace period, so that a retry falls within it. */
+/** As in @gatepass/browser: shorter than the grace period, so that a retry falls within it. */
 const answerTimeoutMs = 8_000
 
 export function createAgent(maxSockets: number): Agent {
@@ -29,11 +29,11 @@ export function createAgent(maxSockets: number): Agent {
 
 /** Sends a call once. Never rejects. */
 export function exchange(url: string, agent: Agent, call: HttpCall): Promise<Answer> {
-  const { method, path } = call
-  const body = call.body === undefined ? '' : JSON.stringify(call.body)
-  const length = { 'content-length': Buffer.byteLength(body) }
-  const ofBody = body === '' ? {} : { 'content-type': 'application/json', ...length }
-  const headers = { ...call.headers, ...ofBody }
+  const { method, path, body } = call
+  const headers = {
+    ...call.headers,
+    ...(body !== undefined && { 'content-type': 'application/json' }),
+  }
   const options = { method, agent, timeout: answerTimeoutMs, headers }
   return new Promise((resolve) => {
     const fail = ({ code }: NodeJS.ErrnoException) => resolve(noAnswer(code ?? 'unknown'))
@@ -48,7 +48,7 @@ export function exchange(url: string, agent: Agent, call: HttpCall): Promise<Ans
     })
     outgoing.on('timeout', () => outgoing.destroy(Object.assign(new Error(), { code: 'TIMEOUT' })))
     outgoing.on('error', fail)
-    outgoing.end(body)
+    outgoing.end(JSON.stringify(body) ?? '')
   })
 }
 
@@ -58,11 +58,11 @@ export function noAnswer(code: string): Answer {
 
 /** Runs work for each item, with a limit on concurrency. */
 export async function inTurns<T>(
-  all: readonly T[],
+  all: Iterable<T>,
   atOnce: number,
-  work: (one: T) => Promise<void>,
+  work: (one: T) => Promise<unknown>,
 ): Promise<void> {
-  const queue = all.values()
+  const queue = Iterator.from(all)
   const worker = async () => {
     for (const one of queue) await work(one)
   }

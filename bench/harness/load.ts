@@ -7,7 +7,7 @@ import type { BenchOptions, Readings } from './scenario.ts'
 import { percentile } from './statistics.ts'
 import { prepareTraffic, type Traffic } from './traffic.ts'
 
-/** The process that generates the load. It receives one order by message and replies with the result. */
+/** The process that generates the load. It receives one order by message and answers with the outcome. */
 
 export interface LoadOrder {
   readonly server: Pick<Server, 'url' | 'pid' | 'storePid'>
@@ -18,27 +18,27 @@ export interface LoadOrder {
 export type LoadOutcome = { readonly readings: Readings } | { readonly failure: string }
 
 /** Limit after which autocannon stops itself, if the stop below fails. */
-const longest_s = 600
+const maxDuration_s = 600
 /** The longest measurement by the clock, as a multiple of its processor time. */
-const longestFactor = 5
+const maxClockFactor = 5
 const pollMs = 20
 
 async function carryOut({ server, options, traffic }: LoadOrder): Promise<LoadOutcome> {
   const { warmup_s, duration_s, connections } = options
   const failed = Promise.withResolvers<never>()
-  // The message may arrive before the code waits for it.
+  // The load may fail before the code below waits for this promise.
   failed.promise.catch(() => {})
   const fail = (reason: string) => failed.reject(new Error(reason))
   const setupClient = prepareTraffic(traffic, connections, fail)
   const ended = Promise.withResolvers<void>()
   const run = autocannon(
-    { url: server.url, connections, duration: longest_s, timeout: 60, setupClient },
-    (error: Error | null, result?: { readonly errors: number }) => {
+    { url: server.url, connections, duration: maxDuration_s, timeout: 60, setupClient },
+    (error: Error | null) => {
       if (error !== null) fail(error.message)
-      if (result !== undefined && result.errors > 0) fail(`${result.errors} requests had no answer`)
       ended.resolve()
     },
   )
+  run.on('reqError', ({ message }: Error) => fail(`a request had no answer: ${message}`))
   const latencies_ms: number[] = []
   run.on('response', (_client: unknown, status: number, _bytes: number, latency_ms: number) => {
     if (status === 200) latencies_ms.push(latency_ms)
@@ -55,7 +55,7 @@ async function carryOut({ server, options, traffic }: LoadOrder): Promise<LoadOu
     run.stop()
     await ended.promise
     if (measured.length === 0) throw new Error('no request had an answer')
-    return readingsOf(before, after, measured)
+    return readingsOf(before, after, measured, server.storePid !== undefined)
   }
   try {
     return { readings: await Promise.race([measure(), failed.promise]) }
@@ -66,19 +66,16 @@ async function carryOut({ server, options, traffic }: LoadOrder): Promise<LoadOu
 }
 
 /**
- * Resolves when a server has worked for some time. On a busy machine that takes longer than by the clock,
- * and a shorter measurement would be one of code that is not compiled yet.
+ * Resolves when a server has used some processor time. By the clock, a server on a busy machine would run
+ * less often, and a measurement would include more code that V8 has not optimized yet.
  */
 async function untilWorked(pid: number, time_s: number): Promise<void> {
   const end_s = processorTime_s(pid) + time_s
-  const lastMs = performance.now() + longestFactor * time_s * 1000
+  const lastMs = performance.now() + maxClockFactor * time_s * 1000
   while (processorTime_s(pid) < end_s && performance.now() < lastMs) await sleep(pollMs)
 }
 
-/**
- * The load never sleeps. On a virtual machine, waking a process on another core costs the server a third
- * of a request.
- */
+/** On a virtual machine, waking a process on another core costs the server a third of a request. */
 function stayAwake(): void {
   setImmediate(stayAwake)
 }
@@ -91,15 +88,18 @@ function usageOf({ pid, storePid }: LoadOrder['server']) {
     at_s: performance.now() / 1000,
     server_s: processorTime_s(pid),
     store_s: storePid === undefined ? 0 : processorTime_s(storePid),
-    load_us: user + system,
-    hasStore: storePid !== undefined,
+    load_s: (user + system) / 1e6,
   }
 }
 
-function readingsOf(before: Usage, after: Usage, latencies_ms: readonly number[]): Readings {
-  const elapsed_s = after.at_s - before.at_s
-  const server_s = after.server_s - before.server_s
-  const store_s = after.store_s - before.store_s
+function readingsOf(
+  before: Usage,
+  after: Usage,
+  latencies_ms: readonly number[],
+  hasStore: boolean,
+): Readings {
+  const spent = (what: keyof Usage) => after[what] - before[what]
+  const [elapsed_s, server_s, store_s] = [spent('at_s'), spent('server_s'), spent('store_s')]
   const sorted = Float64Array.from(latencies_ms).sort()
   return {
     per_second: sorted.length / elapsed_s,
@@ -108,8 +108,8 @@ function readingsOf(before: Usage, after: Usage, latencies_ms: readonly number[]
     p50_ms: percentile(sorted, 0.5),
     p99_ms: percentile(sorted, 0.99),
     server_busy: server_s / elapsed_s,
-    load_busy: (after.load_us - before.load_us) / (1e6 * elapsed_s),
-    ...(before.hasStore && { store_busy: store_s / elapsed_s }),
+    load_busy: spent('load_s') / elapsed_s,
+    ...(hasStore && { store_busy: store_s / elapsed_s }),
   }
 }
 

@@ -11,7 +11,7 @@ export interface Cores {
 
 /** `f_type` of a file system in memory (statfs(2)). */
 const tmpfsMagic = 0x01021994
-/** Ticks per second in `/proc`, a constant for programs. */
+/** Clock ticks per second in `/proc`, the same on every Linux machine. */
 const ticksPerSecond = 100
 /** Read at the start, because each scenario loads the machine. */
 const loadBefore = loadavg()[0] ?? 0
@@ -34,7 +34,7 @@ export function parseCpuList(text: string): number[] {
   })
 }
 
-/** The machine, on which a figure depends besides the code. */
+/** Describes the machine for a result. */
 export function describeMachine({ cores }: Pick<Bench, 'cores'>) {
   const all = cpus()
   return {
@@ -46,7 +46,7 @@ export function describeMachine({ cores }: Pick<Bench, 'cores'>) {
   }
 }
 
-/** Whether the file system is in memory, where durability costs nothing. */
+/** Whether a file system is in memory, where a flush costs nothing. */
 export function isInMemory(folder: string): boolean {
   return statfsSync(folder).type === tmpfsMagic
 }

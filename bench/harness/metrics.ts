@@ -1,11 +1,11 @@
 interface Metric {
   readonly label: string
   readonly digits: number
-  /** Whether it is a main metric, whose spread is shown too. */
+  /** Whether the tables also show the minimum and the maximum. */
   readonly isMain?: boolean
-  /** The better direction, for `compare`. Null if the figure only explains where time went. */
+  /** The better direction, for `compare`; null if the figure only explains others. */
   readonly better: 'more' | 'less' | null
-  /** Whether other processes of the machine affect it. Such a metric is shown but is no regression. */
+  /** Whether other processes of the machine affect it. Such a metric is never a regression. */
   readonly isByClock?: boolean
 }
 
@@ -17,14 +17,8 @@ export const metrics = {
   /** Processor time per response, of the server and its store. */
   cost_us: { label: 'µs a request', digits: 0, better: 'less' },
   bytes_per_session: { label: 'bytes a session', digits: 0, better: 'less' },
-  start_ms: {
-    label: 'ms to the first answer',
-    digits: 0,
-    isMain: true,
-    better: 'less',
-    isByClock: true,
-  },
-  /** Processor time of the process until then. */
+  start_ms: { label: 'ms to answer', digits: 0, isMain: true, better: 'less', isByClock: true },
+  /** Processor time of the process until its first answer. */
   start_cpu_ms: { label: 'ms of processor time', digits: 0, isMain: true, better: 'less' },
   load_ms: { label: 'ms to load', digits: 1, better: 'less', isByClock: true },
   snapshot_bytes: { label: 'bytes of the snapshot', digits: 0, better: 'less' },
@@ -36,7 +30,7 @@ export const metrics = {
   server_busy: { label: 'server busy', digits: 2, better: null },
   idle_busy: { label: 'server busy when idle', digits: 3, better: null },
   load_busy: { label: 'load busy', digits: 2, better: null },
-  /** A store runs on the core of the load. Together they show whether that core was full. */
+  /** Stores run on the core of the load. `load_busy` and `store_busy` together show whether it was full. */
   store_busy: { label: 'store busy', digits: 2, better: null },
 } as const satisfies Record<string, Metric>
 

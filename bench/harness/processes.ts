@@ -10,14 +10,14 @@ export type Environment = Readonly<Record<string, string>>
 export interface ProcessSpec {
   readonly name: string
   readonly command: readonly string[]
-  /** The core of the process: that of the measured process, or that of the load and the stores. */
+  /** The core of the measured processes, or the core of the load and the stores. */
   readonly core: keyof Cores
   readonly cwd?: string
   readonly env?: Environment
   readonly user?: { readonly uid: number; readonly gid: number } | undefined
   /** Stops a program that has child processes, which would outlive its SIGKILL. */
   readonly stopSignal?: NodeJS.Signals
-  /** Whether to discard its standard error, because it is a log. */
+  /** Whether to discard standard error, where some stores log. */
   readonly isQuiet?: boolean
 }
 
@@ -35,10 +35,7 @@ function commandOn(core: keyof Cores, cores: Cores | null, command: readonly str
   return cores === null ? command : ['taskset', '--cpu-list', String(cores[core]), ...command]
 }
 
-/**
- * Starts a process that ends with its bench at the latest. Its standard output, where services log, is
- * discarded.
- */
+/** Starts a process, which ends with its bench at the latest. Discards standard output, where services log. */
 export function startProcess(spec: ProcessSpec, { cores, defer }: Bench) {
   const { name, cwd, stopSignal } = spec
   const [command = '', ...args] = commandOn(spec.core, cores, spec.command)
@@ -68,7 +65,7 @@ export function startProcess(spec: ProcessSpec, { cores, defer }: Bench) {
         child.once('message', (message) => resolve(message as T))
         void exited.then(() => reject(new Error(`${name} ended without an answer`)))
       }),
-    /** Waits until a question is answered. @param ask rejects while there is no answer */
+    /** Repeats a request until it succeeds. */
     async ready(ask: () => Promise<unknown>) {
       const deadlineMs = performance.now() + startTimeoutMs
       for (;;) {
@@ -89,7 +86,7 @@ export function startProcess(spec: ProcessSpec, { cores, defer }: Bench) {
   }
 }
 
-/** Starts a program of the benchmark, compiled for the measured revision. It sends its results. */
+/** Starts a program of the benchmark, compiled for the measured revision. It reports by messages. */
 export function startProgram(
   name: string,
   args: readonly string[],
@@ -111,7 +108,7 @@ export interface Server {
   stop(signal?: NodeJS.Signals): Promise<void>
 }
 
-/** Starts a server of the benchmark, which sends its port by message. */
+/** Starts a program that is a server and sends its port by message. */
 export async function startServer(
   name: string,
   args: readonly string[],

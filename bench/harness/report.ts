@@ -58,7 +58,7 @@ export function provenanceLine(provenance: Provenance, isTimed = true): string {
 export const commitText = ({ commit, isModified }: Provenance['gatepass']) =>
   `${commit.slice(0, 8)}${isModified ? ' with changes' : ''}`
 
-/** Lists every subject with the medians over the rounds, and its ratios to other subjects. */
+/** Lists the medians over the rounds for every subject, and its ratios to other subjects. */
 export function figuresTable(subjects: readonly Series[]): Table {
   const shown = metricNames.filter((name) => subjects.some((one) => valuesOf(one, name).length > 0))
   const isCompared = subjects.some((one) => ratiosCell(one, subjects) !== '-')

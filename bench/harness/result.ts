@@ -3,7 +3,7 @@ import { fileURLToPath } from 'node:url'
 import { describeMachine } from './machine.ts'
 import { readingsLine } from './report.ts'
 import type { Bench, Readings, Scenario, Subject } from './scenario.ts'
-import type { Tell } from './workspace.ts'
+import type { Log } from './workspace.ts'
 
 const folder = new URL('../results/', import.meta.url)
 
@@ -33,14 +33,14 @@ export function describeRun(bench: Pick<Bench, 'revision' | 'options' | 'cores'>
   }
 }
 
-/** @param only part of the names of the subjects to measure; empty for all */
+/** @param only text in the names of the subjects to measure; empty for all */
 export async function runScenario(
   scenario: Scenario,
-  given: Bench,
+  sharedBench: Bench,
   only: string,
-  tell: Tell,
+  log: Log,
 ): Promise<Result> {
-  const bench = benchFor(scenario, given)
+  const bench = benchFor(scenario, sharedBench)
   const provenance = describeRun(bench)
   const all = [...(await scenario.ours(bench)), ...((await scenario.rivals?.(bench)) ?? [])]
   const chosen = all.filter(({ name }) => name.includes(only))
@@ -48,7 +48,7 @@ export async function runScenario(
     ...provenance,
     scenario: scenario.name,
     title: scenario.title,
-    subjects: await runRounds(chosen, bench.options.rounds, tell),
+    subjects: await runRounds(chosen, bench.options.rounds, log),
   }
 }
 
@@ -59,20 +59,20 @@ export function benchFor({ connections, isPinned = true }: Scenario, bench: Benc
 }
 
 /**
- * Measures every subject once per round, in the order A B C, C B A, A B C. Other work on the machine
- * affects all subjects, and no subject always follows the same one.
+ * Measures every subject once per round, in the order A B C, C B A, A B C. Other work on the machine then
+ * affects all subjects, and no subject always follows the same subject.
  */
 export async function runRounds(
   subjects: readonly Subject[],
   rounds: number,
-  tell: Tell,
+  log: Log,
 ): Promise<Series[]> {
   const all = subjects.map((subject) => ({ subject, readings: [] as Readings[] }))
   for (let round = 1; round <= rounds; round++) {
     for (const { subject, readings } of round % 2 === 1 ? all : all.toReversed()) {
       const measured = await subject.measure()
       readings.push(measured)
-      tell(`${round}/${rounds} ${subject.name}: ${readingsLine(measured)}`)
+      log(`${round}/${rounds} ${subject.name}: ${readingsLine(measured)}`)
     }
   }
   return all.map(({ subject: { name, comparedWith }, readings }) => {

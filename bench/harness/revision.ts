@@ -7,6 +7,7 @@ import {
   mkdtempSync,
   readFileSync,
   rmSync,
+  statSync,
   symlinkSync,
   writeFileSync,
 } from 'node:fs'
@@ -16,15 +17,14 @@ import { fileURLToPath } from 'node:url'
 import { buildSync } from 'esbuild'
 
 const repository = fileURLToPath(new URL('../../', import.meta.url))
-const peers = join(repository, 'bench/peers')
-/** Outside the repository, whose own packages a program below it would find. */
+const rivals = join(repository, 'bench/rivals')
+/** Outside the repository: a program inside it would find the packages of the working tree. */
 const revisions = join(homedir(), '.cache/gatepass-bench')
 const installation = ['ci', '--no-audit', '--no-fund', '--prefer-offline']
 
 /**
- * Gatepass as its users get it: the tarballs of one revision, unpacked where a program finds them by
- * name. The benchmark uses a revision only through these packages, its command line and HTTP, so that it
- * can compare revisions with different files.
+ * Gatepass as its users get it: the tarballs of one revision, unpacked in a `node_modules`. The benchmark
+ * uses only these packages, the command line and HTTP, so it can compare revisions with different files.
  */
 export type Revision = ReturnType<typeof install>
 
@@ -46,8 +46,7 @@ export function installWorkingTree(folder: string): Revision {
 }
 
 /**
- * Installs a commit, or takes what an earlier run has installed.
- *
+ * Installs a commit, unless an earlier run has installed it.
  * @throws if the revision does not exist
  */
 export function installRevision(name: string): Revision {
@@ -73,13 +72,13 @@ function commitOf(revision: string): string {
 }
 
 interface Source {
-  /** As it was asked for: `78ec6fa`, or `working tree`. */
+  /** The name that the user gave, or `working tree`. */
   readonly name: string
   readonly commit: string
   readonly isModified: boolean
 }
 
-/** The last file of an installation, which also keeps the package of the sources from hiding the installed one. */
+/** The last file of an installation. Without it, `gatepass` would mean the sources, in the folder above. */
 const manifestOf = (folder: string) => join(folder, 'installed/package.json')
 const isInstalled = (folder: string) => existsSync(manifestOf(folder))
 
@@ -101,7 +100,7 @@ function install(folder: string, source: Source) {
   }
 }
 
-/** Installs the packages of the lock file, or links those that are installed here for the same lock file. */
+/** Installs the dependencies. If the lock file is that of the working tree, links its packages instead. */
 function addDependencies(folder: string): void {
   const lockOf = (root: string) => readFileSync(join(root, 'package-lock.json'), 'utf8')
   if (lockOf(folder) === lockOf(repository)) {
@@ -109,13 +108,14 @@ function addDependencies(folder: string): void {
   } else run('npm', installation, folder)
 }
 
-/** @returns the tarballs of all packages, which packing builds */
+/** Builds and packs the packages. @returns their tarballs */
 function pack(folder: string): string[] {
   const { scripts } = readJson(join(folder, 'package.json')) as { scripts: object }
-  const isMany = 'pack' in scripts
-  const tarballs = join(folder, isMany ? 'dist/packages' : 'packed')
-  if (!isMany) mkdirSync(tarballs)
-  run('npm', isMany ? ['run', 'pack'] : ['pack', '--pack-destination', tarballs], folder)
+  // Older revisions are one package.
+  const hasPackages = 'pack' in scripts
+  const tarballs = join(folder, hasPackages ? 'dist/packages' : 'packed')
+  if (!hasPackages) mkdirSync(tarballs)
+  run('npm', hasPackages ? ['run', 'pack'] : ['pack', '--pack-destination', tarballs], folder)
   return globSync(join(tarballs, '*.tgz'))
 }
 
@@ -131,7 +131,7 @@ function unpack(tarballs: readonly string[], modules: string): void {
   if (!existsSync(join(modules, 'gatepass'))) throw new Error('There is no package gatepass.')
 }
 
-/** Compiles the programs of this benchmark beside the packages of a revision, for this process. */
+/** Compiles the programs of this benchmark beside the packages of a revision, until this process ends. */
 function compilePrograms(installed: string): string {
   const outdir = mkdtempSync(join(installed, 'programs-'))
   process.once('exit', () => rmSync(outdir, { recursive: true, force: true }))
@@ -141,7 +141,7 @@ function compilePrograms(installed: string): string {
     outdir,
     bundle: true,
     packages: 'external',
-    // Without `paths`, which would compile in the sources instead of the packages of the revision.
+    // The `paths` of tsconfig.json would bundle the sources in place of the packages of the revision.
     tsconfigRaw: {},
     format: 'esm',
     platform: 'node',
@@ -149,20 +149,22 @@ function compilePrograms(installed: string): string {
     logLevel: 'warning',
     entryPoints: Object.fromEntries(paths.map((one) => [one.replace(/^bench\/|\.ts$/g, ''), one])),
   })
-  symlinkSync(join(peers, 'node_modules'), join(outdir, 'node_modules'))
+  symlinkSync(join(rivals, 'node_modules'), join(outdir, 'node_modules'))
   return outdir
 }
 
-/** Installs the rivals, which take 25 MB, by their own lock file. */
-export function installPeers(): void {
-  if (!existsSync(join(peers, 'node_modules'))) run('npm', installation, peers)
+/** Installs the rivals by their own lock file, again after it has changed. */
+export function installRivals(): void {
+  const changedMs = (name: string) =>
+    statSync(join(rivals, name), { throwIfNoEntry: false })?.mtimeMs ?? 0
+  if (changedMs('node_modules') < changedMs('package-lock.json')) run('npm', installation, rivals)
 }
 
 function readJson(path: string): unknown {
   return JSON.parse(readFileSync(path, 'utf8'))
 }
 
-/** Writes output to standard error, because standard output is for results. */
+/** Runs a command with its output on standard error, because standard output is for results. */
 function run(command: string, args: readonly string[], cwd: string): void {
   execFileSync(command, [...args, '--silent'], { cwd, stdio: ['ignore', 2, 2] })
 }

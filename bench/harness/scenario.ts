@@ -4,10 +4,10 @@ import type { Revision } from './revision.ts'
 
 export type Readings = Readonly<Partial<Record<MetricName, number>>>
 
-/** A subject: a server under load, or a loop of work. */
+/** A server under load, or a loop of work. */
 export interface Subject {
   readonly name: string
-  /** The subjects whose figure per core-second its own is divided by, such as the cheapest version. */
+  /** Names of subjects. The table shows the ratio to each of them, per core-second. */
   readonly comparedWith?: readonly string[] | undefined
   /** Starts fresh processes, measures once and stops them. Rejects if a response was wrong. */
   measure(): Promise<Readings>
@@ -17,7 +17,7 @@ export interface BenchOptions {
   readonly rounds: number
   /** Processor time of a server in one measurement. */
   readonly duration_s: number
-  /** Processor time of a server before that. */
+  /** Processor time of a server before the measurement. */
   readonly warmup_s: number
   /** Concurrent connections, each with one request at a time. */
   readonly connections: number
@@ -28,10 +28,10 @@ export interface BenchOptions {
 /** The tools of a scenario. */
 export interface Bench {
   readonly options: BenchOptions
-  /** The cores to pin processes to; null if pinning is impossible. */
+  /** The cores to pin processes to; null if processes share all cores. */
   readonly cores: Cores | null
   readonly revision: Revision
-  /** An empty folder, which is removed at the end of the scenario. */
+  /** A folder for files, which is removed at the end of the scenario. */
   readonly scratch: string
   /** Registers a cleanup for the end of the scenario. The newest runs first. */
   defer(end: () => Promise<void>): void
@@ -42,7 +42,7 @@ export interface Scenario {
   readonly title: string
   /** Replaces `--connections`. */
   readonly connections?: number
-  /** Default: true. Otherwise its processes share all cores. */
+  /** Whether processes are pinned to cores. Default: true. */
   readonly isPinned?: boolean
   /** The subjects of Gatepass, whose names are the same in all revisions. */
   ours(bench: Bench): Promise<readonly Subject[]>

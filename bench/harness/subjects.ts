@@ -12,7 +12,7 @@ export interface ServedSubject extends Omit<Subject, 'measure'> {
 }
 
 /** Measures a server on one core with the load on another core, both fresh in each round. */
-export function served(subject: ServedSubject, bench: Bench): Subject {
+export function serverSubject(subject: ServedSubject, bench: Bench): Subject {
   const { name, comparedWith, start, check, traffic } = subject
   return {
     name,
@@ -35,8 +35,8 @@ export function served(subject: ServedSubject, bench: Bench): Subject {
   }
 }
 
-/** Measures a program without a server, on the core of servers. It sends its readings. */
-export function looped(
+/** Measures a program that is no server, on the core of servers. It sends its readings. */
+export function loopSubject(
   name: string,
   program: string,
   args: readonly string[],

@@ -1,4 +1,4 @@
-/** A request, in the form that autocannon takes. */
+/** A request in the form of autocannon. */
 export interface HttpRequest {
   readonly method: string
   readonly path: string
@@ -9,13 +9,13 @@ export interface HttpRequest {
 
 export interface Connection {
   setRequests(requests: readonly HttpRequest[]): void
-  /** The body of its current request. */
+  /** Replaces the body of its current request. */
   setBody(body: string): void
 }
 
 /**
- * Each connection repeats its share of the requests, or refreshes its share of the sessions in turn, each
- * with the refresh token of the previous response.
+ * Requests, of which each connection repeats its share; or the refresh tokens of sessions, of which each
+ * connection refreshes its share in turn, with the token of the previous response.
  */
 export type Traffic =
   | { readonly requests: readonly HttpRequest[] }
@@ -23,10 +23,10 @@ export type Traffic =
 export type Dialect = 'json' | 'gatepassOAuth' | 'oauth'
 
 export const oauthClientId = 'spa'
-/** A client with the grant `client_credentials`, and its secret at rivals. */
+/** A client with the grant `client_credentials`. Only rivals use its secret. */
 export const serviceClient = { id: 'service', secret: 'a-secret-of-the-service-'.padEnd(43, '-') }
 
-/** The opaque refresh tokens that the sessions of a rival start with. */
+/** Returns the first refresh token of each session of a rival. */
 export function initialTokens(count: number): string[] {
   return Array.from({ length: count }, (_, n) => `initial-${n}`.padEnd(43, '-'))
 }
@@ -44,7 +44,7 @@ export function clientCredentialsRequest(path: string, id: string, secret: strin
   }
 }
 
-/** How a refresh is asked for: in JSON, or at a token endpoint (RFC 6749 §6) by a public client. */
+/** How a client refreshes: in JSON, or as a public client at a token endpoint (RFC 6749 §6). */
 const dialects: Readonly<Record<Dialect, { path: string; client_id?: string }>> = {
   json: { path: '/refresh' },
   gatepassOAuth: { path: '/oauth/token', client_id: 'default' },
@@ -64,7 +64,7 @@ export function refreshRequest(dialect: Dialect, refresh_token: string) {
 }
 
 /**
- * Returns what gives each connection its share.
+ * Returns a function that gives each connection its share.
  * @param fail called if a response with status 200 is wrong
  */
 export function prepareTraffic(

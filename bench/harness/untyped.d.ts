@@ -1,4 +1,4 @@
-/* Packages without types, or installed by the first run that needs them: what they export is `any`. */
+/* Packages without types, or that the first run installs. Their exports are `any`. */
 declare module 'autocannon'
 declare module 'oidc-provider'
 declare module 'oidc-provider/lib/adapters/memory_adapter.js'

@@ -5,17 +5,17 @@ import { chooseCores } from './machine.ts'
 import { installRevision, installWorkingTree, type Revision } from './revision.ts'
 import type { Bench, BenchOptions } from './scenario.ts'
 
-export type Tell = (line: string) => void
+export type Log = (line: string) => void
 
 /** A folder for the files of a run, which is removed when this process ends. */
 export class Workspace {
   readonly #root: string
-  readonly #tell: Tell
+  readonly #log: Log
   readonly cores = chooseCores()
 
-  constructor(tell: Tell) {
-    if (this.cores === null) tell('Not pinned to cores: that takes taskset, and two cores.')
-    this.#tell = tell
+  constructor(log: Log) {
+    if (this.cores === null) log('Not pinned to cores: that takes taskset, and two cores.')
+    this.#log = log
     this.#root = mkdtempSync(join(tmpdir(), 'gatepass-bench-'))
     // Postgres runs as another user, in a folder below.
     chmodSync(this.#root, 0o711)
@@ -29,7 +29,7 @@ export class Workspace {
 
   /** @param name a revision; default: the working tree */
   install(name?: string): Revision {
-    this.#tell(`packing ${name ?? 'the working tree'}`)
+    this.#log(`packing ${name ?? 'the working tree'}`)
     if (name !== undefined) return installRevision(name)
     return installWorkingTree(mkdtempSync(join(this.#root, 'revision-')))
   }

@@ -6,8 +6,8 @@ import fastify from 'fastify'
 import { serve } from './serve.ts'
 
 /**
- * better-auth behind Fastify, as its documentation has it: mounted below /api/auth, sign-in by e-mail and
- * password, accounts and sessions in SQLite. `better-auth <origin> <users> <password> <file>`
+ * better-auth behind Fastify, as its documentation shows: sign-in by e-mail and password below /api/auth,
+ * accounts and sessions in SQLite. `better-auth <origin> <users> <password> <file>`
  */
 
 const [baseURL = '', users = '0', password = '', file = ''] = process.argv.slice(2)
@@ -15,7 +15,7 @@ const database = new DatabaseSync(file)
 const auth = betterAuth({
   database,
   baseURL,
-  secret: 'a secret of this process alone, as long as it has to be',
+  secret: 'a secret of this process, as long as required',
   emailAndPassword: { enabled: true },
   // The load comes from one address.
   rateLimit: { enabled: false },

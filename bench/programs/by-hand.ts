@@ -7,9 +7,9 @@ import { verifyPassword } from '../passwords.ts'
 import { serve } from './serve.ts'
 
 /**
- * A good hand-made sign-in: Argon2id in Node's pool, opaque refresh tokens in Redis that are removed at
- * their use, and access tokens like those of Gatepass. It counts no failures, does not distinguish a retry
- * from a theft, and has no log. `by-hand <redisUrl> <sessions> <passwordHash>`
+ * A good hand-made sign-in: Argon2id in Node's pool, opaque refresh tokens in Redis that work once, and
+ * access tokens like those of Gatepass. It limits no failures, detects no reuse and has no log.
+ * `by-hand <redisUrl> <sessions> <passwordHash>`
  */
 
 const [redisUrl = '', sessions = '0', passwordHash = ''] = process.argv.slice(2)

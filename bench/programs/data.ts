@@ -9,10 +9,10 @@ import { serve } from './serve.ts'
  * `data <storeUrl> <secret> <trust>`
  */
 
-const [store = '', secret = '', given = '{}'] = process.argv.slice(2)
-const trust = JSON.parse(given) as Trust
+const [store = '', secret = '', trustJson = '{}'] = process.argv.slice(2)
+const trust = JSON.parse(trustJson) as Trust
 const fields = { session: { cart: z.record(z.string(), z.int().positive()).default({}) } }
-/** A generous deadline, because a busy machine is not an outage. */
+/** A busy machine stays within this deadline. */
 const deadlineMs = 5_000
 
 const { gatepassAuth } = await importGatepass('fastify')

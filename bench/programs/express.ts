@@ -3,7 +3,7 @@ import { importGatepass } from './packages.ts'
 import { serveListener } from './serve.ts'
 
 /**
- * A route of Express that answers everything with the same text, bare or guarded.
+ * A route of Express that always answers with the same text, bare or guarded.
  * `express <guard> <text> [<issuer> <audience> <jwksUri>]`
  */
 
@@ -29,7 +29,7 @@ app.use(middleware)
 app.get('/verify', (_request, response) => {
   response.setHeader('content-type', 'application/json').end(text)
 })
-/** Replaces the handler of Express, which prints every refusal. */
+/** The error handler of Express prints every refusal. */
 const answerError: ErrorRequestHandler = (error, _request, response, _next) => {
   response.writeHead(error.status ?? 500).end()
 }

@@ -6,16 +6,16 @@ import { importGatepass } from './packages.ts'
 import { serve } from './serve.ts'
 
 /**
- * A route of Fastify that answers everything with the same text, behind one guard: a plugin, a library
- * in a hook, or nothing. `fastify <guard> <trust> <text>`
+ * A route of Fastify that always answers with the same text, behind a guard: a plugin, a library in a hook,
+ * or nothing. `fastify <guard> <trust> <text>`
  */
 
-const [guard = '', given = '{}', text = '{}'] = process.argv.slice(2)
-const trust = JSON.parse(given) as Trust
+const [guard = '', trustJson = '{}', text = '{}'] = process.argv.slice(2)
+const trust = JSON.parse(trustJson) as Trust
 const { issuer, audience, jwks } = trust
 const app = fastify()
 
-/** A cache so small that each token is new when it returns. */
+/** A cache so small that it has dropped each token when the token returns. */
 const smallCache = { maxBytes: 1024 ** 2 }
 /**
  * The fastest cache of fast-jwt and @fastify/jwt: room for all tokens, and the whole token as the key.
@@ -81,10 +81,10 @@ async function signRawInput(dsaEncoding: 'der' | 'ieee-p1363'): Promise<void> {
   })
 }
 
-/** Throws or rejects if it refuses the token. */
+/** Throws or rejects if it refuses a token. */
 type Check = (token: string) => unknown
 
-/** Libraries that verify tokens, each as its own documentation sets it up. */
+/** Libraries that verify tokens, set up as their documentation shows. */
 const libraries: Readonly<Record<string, () => Promise<Check>>> = {
   'fast-jwt': () => fastJwt({ cache: true }),
   'fast-jwt, tuned': () => fastJwt(tunedCache),
@@ -95,7 +95,7 @@ const libraries: Readonly<Record<string, () => Promise<Check>>> = {
   },
   jsonwebtoken: async () => {
     const { default: jsonwebtoken } = await import('jsonwebtoken')
-    // An object instead of PEM, which would be parsed at each call.
+    // A key object, because the library would parse a PEM text at each call.
     const key = publicKey()
     return (token) => jsonwebtoken.verify(token, key, { algorithms: ['ES256'], issuer, audience })
   },
@@ -121,7 +121,7 @@ function pem(): string {
   return String(publicKey().export({ type: 'spki', format: 'pem' }))
 }
 
-/** Guards with a library in a hook, without a promise if the library is synchronous. */
+/** Guards the route with a library in a hook, without a promise if the library is synchronous. */
 async function addLibrary(): Promise<void> {
   const check = await libraries[guard]?.()
   if (check === undefined) throw new Error(`there is no guard ${guard}`)

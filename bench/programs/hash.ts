@@ -2,15 +2,12 @@ import { randomBytes, scryptSync } from 'node:crypto'
 import type { Readings } from '../harness/scenario.ts'
 import { hashPassword, password } from '../passwords.ts'
 
-/**
- * The minimum cost of a sign-in: its hash in a loop, one at a time.
- * `hash <warmup_s> <duration_s> <algorithm>`
- */
+/** Hashes a password in a loop, the minimum cost of a sign-in. `hash <warmup_s> <duration_s> <algorithm>` */
 
 const [warmup_s = '0', duration_s = '0', algorithm = ''] = process.argv.slice(2)
 /** The default of better-auth. */
 const scryptOptions = { N: 16_384, r: 16, p: 1, maxmem: 64 * 1024 ** 2 }
-// In one thread. The threads of Node's pool would take turns, each with its own memory.
+// In one thread: the threads of Node's pool would take turns on the core, each with its own memory.
 const hash =
   algorithm === 'argon2id'
     ? () => hashPassword('default')

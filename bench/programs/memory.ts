@@ -7,17 +7,17 @@ import type { Trust } from '../tokens.ts'
 import { importGatepass, type Verifier } from './packages.ts'
 
 /**
- * Measures how much a process grows that verifies and caches tokens, each a number of times.
+ * Measures the growth of a process that verifies and caches tokens, each a number of times.
  * `memory <warmup_s> <duration_s> <trust> <file> <uses>`
  */
 
 const [, , trust = '{}', file = '', uses = '1'] = process.argv.slice(2)
 process.once('disconnect', () => process.exit())
-/** Returns a new string for each verification, as a server cuts it out of a header. */
+/** Each verification cuts a new string out of a header, like a server. */
 const headers = readFileSync(file, 'latin1')
   .split('\n')
   .map((token) => Buffer.from(`Bearer ${token}`, 'latin1'))
-/** Most requests in one turn of the event loop. */
+/** Requests in one turn of the event loop. */
 const turnLength = 64
 /** Warm-up: the process loads and compiles its code, which takes memory too. */
 const warmupCount = 1_000

@@ -5,9 +5,9 @@ import { initialTokens, oauthClientId, serviceClient } from '../harness/traffic.
 import { serveListener } from './serve.ts'
 
 /**
- * The refresh and client_credentials grants of oidc-provider as its documentation sets it up. A refresh
- * replaces the refresh token of a public client. Access tokens are JWTs for one resource. Its in-memory adapter
- * keeps 1,000 entries. With a Map it keeps all, at the same speed. `oidc-provider <sessions>`
+ * The refresh and client_credentials grants of oidc-provider, set up as its documentation shows. A refresh
+ * replaces the refresh token of a public client. Access tokens are JWTs for one resource. Its in-memory
+ * adapter is limited to 1,000 entries, unless it has a Map. `oidc-provider <sessions>`
  */
 
 const [sessions = '0'] = process.argv.slice(2)
@@ -62,7 +62,7 @@ const provider = new Provider(issuer, {
   },
 })
 
-/** The state after a sign-in with the authorization code. */
+/** Creates the state after a sign-in with an authorization code. */
 async function signIn(refreshToken: string): Promise<void> {
   const accountId = randomUUID()
   const client = await provider.Client.find(oauthClientId)

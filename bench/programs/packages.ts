@@ -1,4 +1,4 @@
-/** The parts of Gatepass that a program uses, by package name in any revision. */
+/** The entry points of Gatepass that programs use, in any revision. */
 interface Entries {
   verifier: typeof import('../../src/verifier/index.ts')
   fastify: typeof import('../../src/verifier/fastify.ts')
@@ -8,7 +8,7 @@ interface Entries {
 
 export type Verifier = ReturnType<Entries['verifier']['createVerifier']>
 
-/** Names of the packages, newest first: `compare` also measures revisions with the older names. */
+/** Their names, newest first: `compare` also measures revisions with the older names. */
 const names: Readonly<Record<keyof Entries, readonly string[]>> = {
   verifier: ['@gatepass/verifier', 'gatepass'],
   fastify: ['@gatepass/verifier/fastify', 'gatepass/fastify'],

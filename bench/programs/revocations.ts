@@ -1,15 +1,15 @@
 import { importGatepass } from './packages.ts'
 
-/** Measures how long a verifier takes to load the keys and the revocations. `revocations <issuer>` */
+/** Measures how long a verifier takes to load the keys and the revocations. `revocations <issuerUrl>` */
 
-const [jwksOf = ''] = process.argv.slice(2)
+const [issuerUrl = ''] = process.argv.slice(2)
 process.once('disconnect', () => process.exit())
 const { createVerifier } = await importGatepass('verifier')
 const startMs = performance.now()
 const verifier = createVerifier({
   issuer: 'http://localhost:4000',
   audience: 'http://localhost',
-  jwksUri: `${jwksOf}/.well-known/jwks.json`,
+  jwksUri: `${issuerUrl}/.well-known/jwks.json`,
   revocations: { stream: false },
 })
 await verifier.ready()

@@ -3,7 +3,7 @@ import type { SessionStore } from '@fastify/session'
 type Send = (...command: string[]) => Promise<unknown>
 
 /**
- * The commands of connect-redis: each session is one value, written as a whole.
+ * Sends the commands of connect-redis. Each session is one value, written as a whole.
  * @param change sends a command that writes
  */
 export function redisSessions(send: Send, change: Send, ttl_s: string): SessionStore {

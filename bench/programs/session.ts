@@ -25,7 +25,7 @@ const send = (...command: string[]) => redis.sendCommand(command)
 
 const app = fastify()
 await app.register(fastifyCookie)
-// As its documentation advises for reads: no write at each request, no empty session.
+// As its documentation advises: no write at a read, no empty session.
 await app.register(fastifySession, {
   secret,
   store: redisSessions(send, send, ttl_s),

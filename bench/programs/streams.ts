@@ -14,12 +14,12 @@ const streamsPerAddress = 400
 const addressesPerNetwork = 4
 const connectionsAtOnce = 100
 /** How long the last events may take to arrive on a busy machine. */
-const maxWait_ms = 10_000
+const maxWaitMs = 10_000
 const request =
   'GET /revocations/stream HTTP/1.1\r\nhost: localhost\r\naccept: text/event-stream\r\n\r\n'
 
 const revokedAtMs: number[] = []
-const delays_ms: number[] = []
+const delaysMs: number[] = []
 let isClosed = false
 
 for (let opened = 0; opened < Number(count); opened += connectionsAtOnce) {
@@ -29,10 +29,9 @@ for (let opened = 0; opened < Number(count); opened += connectionsAtOnce) {
 process.on('message', async (message: number) => {
   if (message !== 0) return void revokedAtMs.push(message)
   const expected = Number(count) * revokedAtMs.length
-  for (let waited_ms = 0; delays_ms.length < expected && waited_ms < maxWait_ms; waited_ms += 100) {
-    await sleep(100)
-  }
-  const sorted = Float64Array.from(delays_ms).sort()
+  const untilMs = Date.now() + maxWaitMs
+  while (delaysMs.length < expected && Date.now() < untilMs) await sleep(100)
+  const sorted = Float64Array.from(delaysMs).sort()
   if (isClosed || sorted.length !== expected) {
     throw new Error(`${sorted.length} of ${expected} events arrived.`)
   }
@@ -62,9 +61,9 @@ function follow(index: number): Promise<void> {
 function readEvents(socket: Socket): void {
   let received = 0
   socket.on('data', (text: string) => {
-    // An event is far smaller than a segment, so its first line arrives whole.
+    // An event is far smaller than a TCP segment, so its first line arrives whole.
     for (const _ of text.matchAll(/^event: revocation$/gm)) {
-      delays_ms.push(Date.now() - (revokedAtMs[received++] ?? Number.NaN))
+      delaysMs.push(Date.now() - (revokedAtMs[received++] ?? Number.NaN))
     }
   })
 }

@@ -1,12 +1,8 @@
 import type { Scenario } from '../harness/scenario.ts'
-import { issuerWithSessions, rotating } from './refresh.ts'
+import { issuerWithSessions, refreshSubject } from './refresh.ts'
 import { createRoutes, mixes } from './verify.ts'
 
-/**
- * One worker process and two, without pinning. The load shares the cores with them, so compare the work
- * per core-second, which does not count the load. At a low pace it would mostly count wake-ups.
- */
-
+/** The load shares the cores with the workers. Only the work per core-second leaves out the load. */
 export const cores: Scenario = {
   name: 'cores',
   title: 'refreshes on Redis, and /verify, with one worker process and with two',
@@ -18,7 +14,7 @@ export const cores: Scenario = {
       const settings = { GATEPASS_WORKERS: workers }
       const spec = { name: `cores-${workers}`, store: 'Redis', settings } as const
       const issuer = { ...issuerWithSessions(spec, bench), dialect: 'json' } as const
-      return rotating(`refresh, ${workers} worker(s)`, issuer, [], bench)
+      return refreshSubject(`refresh, ${workers} worker(s)`, issuer, [], bench)
     })
     const verifying = counts.map((workers) =>
       service(`/verify, ${workers} worker(s)`, { GATEPASS_WORKERS: workers }),

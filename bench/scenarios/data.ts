@@ -1,14 +1,16 @@
-import type { Headers } from '../harness/http.ts'
+import { type Headers, inTurns } from '../harness/http.ts'
 import type { Server } from '../harness/processes.ts'
 import type { Bench, Scenario, Subject } from '../harness/scenario.ts'
-import { served } from '../harness/subjects.ts'
+import { serverSubject } from '../harness/subjects.ts'
 import { newSecret } from '../issuer.ts'
 import { startOnRedis } from '../stores.ts'
-import { bearer, createSigner, headerTraffic } from '../tokens.ts'
+import { bearer, checkSamples, createSigner, headerTraffic } from '../tokens.ts'
 
-/** Sessions that send requests in turn. No session has two requests in progress. */
+/** Sessions that send requests in turn. A session has only one request in progress. */
 const sessions = 2_048
-const peer = '@fastify/session'
+/** Concurrent requests outside a measurement. */
+const maxRequests = 32
+const rival = '@fastify/session'
 
 export const data: Scenario = {
   name: 'data',
@@ -24,7 +26,7 @@ export const data: Scenario = {
   async rivals(bench) {
     const start = () => startOnRedis('programs/session', [newSecret()], bench)
     const signIn = (url: string) => signInByCookie(url, sessions)
-    return cartSubjects(peer, start, signIn, bench)
+    return cartSubjects(rival, start, signIn, bench)
   },
 }
 
@@ -46,14 +48,21 @@ function cartSubjects(
   bench: Bench,
 ): Subject[] {
   const subject = (what: string, method: 'GET' | 'POST') => {
-    const comparedWith = name === peer ? [] : [`${peer}, ${what}`]
+    const comparedWith = name === rival ? [] : [`${rival}, ${what}`]
     const traffic = async (url: string) => {
       const signedIn = await signIn(url)
-      // Each session has a cart before the load.
-      for (const headers of signedIn) await fetch(url, { method: 'POST', headers })
+      await inTurns(signedIn, maxRequests, (headers) => fillCart(url, headers))
       return headerTraffic(signedIn, { method, path: '/cart' })
     }
-    return served({ name: `${name}, ${what}`, comparedWith, start, traffic }, bench)
+    const check = (url: string) => checkSamples({ absent: '' }, url)
+    return serverSubject({ name: `${name}, ${what}`, comparedWith, start, check, traffic }, bench)
   }
   return [subject('read', 'GET'), subject('change', 'POST')]
+}
+
+/** @throws if the cart is not stored */
+async function fillCart(url: string, headers: Headers): Promise<void> {
+  await (await fetch(url, { method: 'POST', headers })).arrayBuffer()
+  const cart = await (await fetch(url, { headers })).json()
+  if (!Object.hasOwn(cart as object, 'shirt')) throw new Error('A cart is not stored.')
 }

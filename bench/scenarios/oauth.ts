@@ -2,7 +2,7 @@ import { hash } from 'node:crypto'
 import { decodeJwt, decodeProtectedHeader } from 'jose'
 import { type Server, startServer } from '../harness/processes.ts'
 import type { Bench, Scenario } from '../harness/scenario.ts'
-import { served } from '../harness/subjects.ts'
+import { serverSubject } from '../harness/subjects.ts'
 import {
   clientCredentialsRequest,
   type HttpRequest,
@@ -10,18 +10,18 @@ import {
   serviceClient,
 } from '../harness/traffic.ts'
 import { createIssuer, newSecret } from '../issuer.ts'
-import { issuerWithSessions, rotating, sessions, signing, signingSubject } from './refresh.ts'
+import { issuerWithSessions, refreshSubject, sessions, signing, signingSubject } from './refresh.ts'
 
-/** The first makes DER. Node's conversion to the form of ES256 takes as long as the signature. */
+/** The first route signs in DER. Node's conversion to the form of ES256 takes as long as the signature. */
 const limits = [signing, `${signing} ES256`]
 const ownRefresh = 'refresh by /refresh'
-const peer = { service: 'oidc-provider, client_credentials', refresh: 'oidc-provider, refresh' }
-/** As long as the answer to a service. */
+const rival = { service: 'oidc-provider, client_credentials', refresh: 'oidc-provider, refresh' }
+/** As long as the response of `client_credentials`. */
 const answer = JSON.stringify({ access_token: 'a'.repeat(520) })
 
 export const oauth: Scenario = {
   name: 'oauth',
-  title: 'the token endpoint: a token of a service, and a refresh beside /refresh',
+  title: 'the token endpoint: client_credentials, and a refresh compared with /refresh',
   async ours(bench) {
     const secret = `gps_${newSecret()}`
     const clients = [
@@ -39,9 +39,9 @@ export const oauth: Scenario = {
     const refresh = issuerWithSessions({ name: 'oauth-refresh' }, bench)
     const byOauth = { ...refresh, dialect: 'gatepassOAuth' } as const
     return [
-      forService('client_credentials', request, start, [...limits, peer.service], bench),
-      rotating('refresh by /oauth/token', byOauth, [ownRefresh, peer.refresh], bench),
-      rotating(ownRefresh, { ...refresh, dialect: 'json' }, [peer.refresh], bench),
+      serviceSubject('client_credentials', request, start, [...limits, rival.service], bench),
+      refreshSubject('refresh by /oauth/token', byOauth, [ownRefresh, rival.refresh], bench),
+      refreshSubject(ownRefresh, { ...refresh, dialect: 'json' }, [rival.refresh], bench),
     ]
   },
   async rivals(bench) {
@@ -50,14 +50,14 @@ export const oauth: Scenario = {
     const start = () => startServer('programs/oidc-provider', [String(sessions)], bench)
     const refresh = { start, dialect: 'oauth', tokens: initialTokens(sessions) } as const
     return [
-      forService(peer.service, request, start, limits, bench),
-      rotating(peer.refresh, refresh, [], bench),
+      serviceSubject(rival.service, request, start, limits, bench),
+      refreshSubject(rival.refresh, refresh, [], bench),
       ...limits.map((name) => signingSubject(name, answer, bench)),
     ]
   },
 }
 
-function forService(
+function serviceSubject(
   name: string,
   request: HttpRequest,
   start: () => Promise<Server>,
@@ -66,17 +66,19 @@ function forService(
 ) {
   const check = (url: string) => checkServiceToken(url, request)
   const traffic = () => ({ requests: [request] })
-  return served({ name, comparedWith, start, check, traffic }, bench)
+  return serverSubject({ name, comparedWith, start, check, traffic }, bench)
 }
 
-/** That the token is of the service and signed by ES256, and that a wrong secret gets none. */
+/** Checks that the service gets a token of its own, signed with ES256, and that a wrong secret gets none. */
 async function checkServiceToken(url: string, request: HttpRequest): Promise<void> {
   const { path, ...init } = request
   const response = await fetch(`${url}${path}`, init)
   const { access_token = '' } = (await response.json()) as Record<string, string>
   if (!response.ok) throw new Error(`${path} was answered ${response.status}`)
-  if (decodeProtectedHeader(access_token).alg !== 'ES256') throw new Error('another alg')
-  if (decodeJwt(access_token).sub !== serviceClient.id) throw new Error('another sub')
+  if (decodeProtectedHeader(access_token).alg !== 'ES256')
+    throw new Error('the access token has another alg')
+  if (decodeJwt(access_token).sub !== serviceClient.id)
+    throw new Error('the access token has another sub')
   const wrong = clientCredentialsRequest(path, serviceClient.id, `gps_${newSecret()}`)
   const refused = await fetch(`${url}${path}`, { ...init, ...wrong })
   if (refused.status !== 401) throw new Error('a wrong secret is accepted')

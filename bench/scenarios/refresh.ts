@@ -2,12 +2,12 @@ import { decodeJwt, decodeProtectedHeader } from 'jose'
 import { isInMemory } from '../harness/machine.ts'
 import { type Server, startServer } from '../harness/processes.ts'
 import type { Bench, Scenario, Subject } from '../harness/scenario.ts'
-import { served } from '../harness/subjects.ts'
+import { serverSubject } from '../harness/subjects.ts'
 import { type Dialect, initialTokens, refreshRequest } from '../harness/traffic.ts'
 import { createIssuer, type IssuerSpec, signIn } from '../issuer.ts'
 import { startOnRedis } from '../stores.ts'
 
-/** Several sessions for each connection. The scenarios of scale show what their number costs. */
+/** Several sessions for each connection. The scenario scale measures the cost of many sessions. */
 export const sessions = 1_024
 export const signing = 'bare route that signs'
 const byHand = 'by hand with fast-jwt, on Redis'
@@ -16,43 +16,42 @@ const answer = JSON.stringify({ access_token: 'a'.repeat(850) })
 
 export const refresh: Scenario = {
   name: 'refresh',
-  title: 'a new access token and the next refresh token, by the store of the sessions',
+  title: 'a refresh, by the store of the sessions',
   async ours(bench) {
     if (isInMemory(bench.scratch)) {
       throw new Error('A flush to memory costs nothing: set TMPDIR to a folder on a disk.')
     }
     return (['SQLite', 'Redis', 'Postgres'] as const).map((store) => {
       const issuer = issuerWithSessions({ name: `refresh-${store}`, store }, bench)
-      return rotating(store, { ...issuer, dialect: 'json' }, [byHand, signing], bench)
+      return refreshSubject(store, { ...issuer, dialect: 'json' }, [byHand, signing], bench)
     })
   },
   async rivals(bench) {
     const tokens = initialTokens(sessions)
     const count = String(sessions)
     const own = { start: () => startOnRedis('programs/by-hand', [count], bench), tokens }
-    const peer = { start: () => startServer('programs/oidc-provider', [count], bench), tokens }
+    const rival = { start: () => startServer('programs/oidc-provider', [count], bench), tokens }
     return [
-      rotating(byHand, { ...own, dialect: 'json' }, [signing], bench),
-      rotating('oidc-provider', { ...peer, dialect: 'oauth' }, [byHand], bench),
+      refreshSubject(byHand, { ...own, dialect: 'json' }, [signing], bench),
+      refreshSubject('oidc-provider', { ...rival, dialect: 'oauth' }, [byHand], bench),
       signingSubject(signing, answer, bench),
     ]
   },
 }
 
-/** A route that signs once and answers a text, as a limit. */
+/** A limit: a route that signs once and answers with a text. */
 export function signingSubject(name: string, text: string, bench: Bench): Subject {
   const start = () => startServer('programs/fastify', [name, '{}', text], bench)
   const traffic = () => ({ requests: [refreshRequest('json', 'a')] })
-  return served({ name, start, traffic }, bench)
+  return serverSubject({ name, start, traffic }, bench)
 }
 
-/** @returns an issuer, and the refresh tokens of its sessions, which its first start creates */
-export function issuerWithSessions(given: Omit<IssuerSpec, 'users'>, bench: Bench) {
+/** @returns an issuer, and the refresh tokens of its sessions; its first start creates both */
+export function issuerWithSessions(spec: Omit<IssuerSpec, 'users'>, bench: Bench) {
   const tokens: string[] = []
   // A refresh inside the grace period would not rotate the token.
-  const settings = { ...given.settings, GATEPASS_GRACE_S: '0' }
-  const spec = { ...given, users: sessions, settings }
-  const { start } = createIssuer(spec, bench, async ({ url }) => {
+  const settings = { ...spec.settings, GATEPASS_GRACE_S: '0' }
+  const { start } = createIssuer({ ...spec, users: sessions, settings }, bench, async ({ url }) => {
     tokens.push(...(await signIn(url, sessions)))
   })
   return { start, tokens }
@@ -65,7 +64,7 @@ interface Rotating {
   readonly tokens: readonly string[]
 }
 
-export function rotating(
+export function refreshSubject(
   name: string,
   { start, dialect, tokens }: Rotating,
   comparedWith: readonly string[],
@@ -73,7 +72,7 @@ export function rotating(
 ) {
   const check = (url: string) => checkRotation(url, dialect, tokens[0] ?? '')
   const traffic = () => ({ dialect, tokens: tokens.slice(1) })
-  return served({ name, comparedWith, start, check, traffic }, bench)
+  return serverSubject({ name, comparedWith, start, check, traffic }, bench)
 }
 
 /**
@@ -92,9 +91,9 @@ async function checkRotation(url: string, dialect: Dialect, token: string): Prom
   const { access_token = '', refresh_token = '' } = first.body
   const { sub } = decodeJwt(access_token)
   if (decodeProtectedHeader(access_token).alg !== 'ES256' || sub === undefined) {
-    throw new Error('an access token of another kind was given')
+    throw new Error('the access token has another alg, or no sub')
   }
-  // The forged token first, because a repeated token may end its session.
+  // The forged token first, because a reused token may end its session.
   const forged = `${refresh_token.slice(0, -4)}AAAA`
   if ((await ask(forged)).isGood) throw new Error('a forged refresh token is accepted')
   if (!(await ask(refresh_token)).isGood) throw new Error('the next refresh token is refused')

@@ -9,7 +9,7 @@ import { RefreshTokenCodec } from '../../src/tokens/refresh-token.ts'
 import { inTurns } from '../harness/http.ts'
 import { startProgram } from '../harness/processes.ts'
 import type { Bench, Readings, Scenario, Subject } from '../harness/scenario.ts'
-import { served } from '../harness/subjects.ts'
+import { serverSubject } from '../harness/subjects.ts'
 import { createIssuer, type Issuer, type StoreName, userName } from '../issuer.ts'
 import { queryPostgres, withRedis } from '../stores.ts'
 
@@ -17,7 +17,7 @@ import { queryPostgres, withRedis } from '../stores.ts'
 
 /** Sessions that refresh in turn: about as many as refreshes in a round. */
 const refreshedCount = 32_768
-/** Beyond any generation of an earlier round, as after a fail-over that lost writes. */
+/** More than the refreshes of a session in a round. A higher generation is accepted as after a fail-over. */
 const generationsOfRound = 100_000
 /** Concurrent writes to a store. */
 const writesAtOnce = 1_000
@@ -26,7 +26,7 @@ const day_ms = 24 * 3600 * 1000
 function sessionScale(store: StoreName): Scenario {
   return {
     name: `scale-${store.toLowerCase()}`,
-    title: `a refresh, and what a session takes, on ${store}`,
+    title: `a refresh, and the size of a session, on ${store}`,
     async ours(bench) {
       const sizes = [1e3, 1e4, 1e5, 1e6, 1e7].filter((size) => size <= bench.options.maxSessions)
       return sizes.map((size) => sessionsOf(size, store, bench))
@@ -54,7 +54,7 @@ function sessionsOf(size: number, store: StoreName, bench: Bench): Subject {
     } as const
   }
   const name = `${size.toLocaleString('en-US')} sessions`
-  const { measure } = served({ name, start: issuer.startInPlace, traffic }, bench)
+  const { measure } = serverSubject({ name, start: issuer.startInPlace, traffic }, bench)
   return { name, measure: async () => ({ ...(await measure()), bytes_per_session }) }
 }
 
@@ -76,22 +76,22 @@ async function size_bytes(store: StoreName, url: string): Promise<number> {
 
 /**
  * Writes sessions directly into the store, because sign-ins would take hours.
- * @param noted how many ids to return, spread over the store; each of these has an account
+ * @param sampleSize number of sessions with an account, spread over the store
+ * @returns the ids of these sessions
  */
-async function storeSessions(url: string, count: number, noted: number): Promise<string[]> {
-  const store = await openSessionStore(url, '.')
-  const step = Math.max(1, Math.floor(count / noted))
+async function storeSessions(url: string, count: number, sampleSize: number): Promise<string[]> {
+  const step = Math.max(1, Math.floor(count / sampleSize))
   const sids: string[] = []
-  let begun = 0
-  const write = async () => {
-    while (begun < count) {
-      const isNoted = begun++ % step === 0 && sids.length < noted
-      const session = newSession(isNoted ? userName(sids.length) : randomUUID())
-      if (isNoted) sids.push(session.sid)
-      await store.create(session)
+  function* newSessions() {
+    for (let n = 0; n < count; n++) {
+      const isSampled = n % step === 0 && sids.length < sampleSize
+      const session = newSession(isSampled ? userName(sids.length) : randomUUID())
+      if (isSampled) sids.push(session.sid)
+      yield session
     }
   }
-  await Promise.all(Array.from({ length: writesAtOnce }, write))
+  const store = await openSessionStore(url, '.')
+  await inTurns(newSessions(), writesAtOnce, (session) => store.create(session))
   await store.close()
   return sids
 }
@@ -122,7 +122,7 @@ const kept_s = 3_600
 
 const revocations: Scenario = {
   name: 'scale-revocations',
-  title: 'a verifier that loads the keys and what was revoked',
+  title: 'a verifier that loads the keys and the revocations',
   async ours(bench) {
     const settings = { GATEPASS_ACCESS_TTL_S: String(kept_s) }
     return [1, 1e3, 1e4, 1e5].map((size) => {
@@ -140,9 +140,7 @@ const revocations: Scenario = {
 async function revokeSessions(url: string, count: number): Promise<void> {
   const sids = await storeSessions(url, count, count)
   const store = await openSessionStore(url, '.')
-  await inTurns(sids, writesAtOnce, async (sid) => {
-    await store.revoke(sid, Date.now(), 1000 * kept_s)
-  })
+  await inTurns(sids, writesAtOnce, (sid) => store.revoke(sid, Date.now(), 1000 * kept_s))
   await store.close()
 }
 

@@ -8,7 +8,7 @@ import { type Environment, type ProcessSpec, startProcess } from '../harness/pro
 import type { Bench, Readings, Scenario } from '../harness/scenario.ts'
 import { newSecret } from '../issuer.ts'
 
-/** From the start of a fresh process to its first answer, and its memory when it has been idle. */
+/** From the start of a process to its first response, and its memory after some idle seconds. */
 
 const idle_s = 5
 
@@ -21,7 +21,7 @@ const roles = {
     status: 200,
     env: { GATEPASS_SECRET: newSecret() },
   },
-  /** Nobody listens on port 9, so the answer does not wait for keys: the request has no token. */
+  /** Nothing listens on port 9. A request without a token is refused without keys. */
   verifier: {
     path: '/verify',
     status: 401,
@@ -46,7 +46,7 @@ function startOf(role: Role): Scenario {
   }
 }
 
-/** Makes the program of the image from that of the package, once. @returns its main module */
+/** Builds the program of the image from the package, once. @returns its main module */
 function bundle(cli: string): string {
   const gatepass = join(dirname(cli), '../..')
   const copy = `${gatepass}-bundled`

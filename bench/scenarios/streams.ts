@@ -5,8 +5,6 @@ import { startProgram } from '../harness/processes.ts'
 import type { Bench, Readings, Scenario } from '../harness/scenario.ts'
 import { createIssuer, type Issuer } from '../issuer.ts'
 
-/** Verifiers that follow the revocations of one issuer, on streams of their own. */
-
 const revocationsPerRound = 10
 const tokenLifetimeMs = 300_000
 

@@ -1,7 +1,7 @@
 import { type Environment, type Server, startServer, startService } from '../harness/processes.ts'
-import { installPeers } from '../harness/revision.ts'
+import { installRivals } from '../harness/revision.ts'
 import type { Bench, Scenario, Subject } from '../harness/scenario.ts'
-import { served } from '../harness/subjects.ts'
+import { serverSubject } from '../harness/subjects.ts'
 import { newSecret } from '../issuer.ts'
 import { startOnRedis } from '../stores.ts'
 import {
@@ -15,7 +15,7 @@ import {
 } from '../tokens.ts'
 import { signInByCookie } from './data.ts'
 
-/** The tokens that are sent. New tokens exceed the smallest possible cache. */
+/** The tokens that the load sends. 4,096 tokens exceed the smallest possible cache. */
 export const mixes = [
   { name: 'one', label: 'one token, repeated', count: 1 },
   { name: '2048', label: '2,048 tokens in turn', count: 2_048 },
@@ -29,7 +29,7 @@ const text = JSON.stringify({ orders: [] })
 const bare = 'bare route, Fastify'
 const bareExpress = 'bare route, Express'
 const rawSignature = 'bare route that checks a signature'
-const peers = ['@fastify/jwt', 'fast-jwt', 'jose', 'jsonwebtoken', 'aws-jwt-verify']
+const libraries = ['@fastify/jwt', 'fast-jwt', 'jose', 'jsonwebtoken', 'aws-jwt-verify']
 const tuned = ['@fastify/jwt, tuned', 'fast-jwt, tuned']
 
 export const verify: readonly Scenario[] = mixes.map((mix) => ({
@@ -56,18 +56,18 @@ async function oursOf(mix: Mix, bench: Bench): Promise<Subject[]> {
 }
 
 async function rivalsOf(mix: Mix, bench: Bench): Promise<Subject[]> {
-  installPeers()
+  installRivals()
   const routes = await createRoutes(mix, 'ES256', bench)
-  const onFastify = mix.name === 'new' ? peers : [...peers, ...tuned]
+  const onFastify = mix.name === 'new' ? libraries : [...libraries, ...tuned]
   return [
-    ...onFastify.map((name) => routes.fastify(name, name)),
+    ...onFastify.map((guard) => routes.fastify(guard, guard)),
     routes.express('express-oauth2-jwt-bearer, Express', 'express-oauth2-jwt-bearer'),
     ...(mix.name === 'one' ? [redisSession(bench)] : []),
     ...routes.unguarded(),
   ]
 }
 
-/** Subjects that accept the tokens of one signer, and their requests. */
+/** Creates subjects that accept the tokens of one signer. */
 export async function createRoutes({ name: mix, count }: Mix, alg: Algorithm, bench: Bench) {
   const limit = mix === 'new' && alg === 'ES256' ? rawSignature : bare
   const signer = await createSigner(alg)
@@ -78,7 +78,7 @@ export async function createRoutes({ name: mix, count }: Mix, alg: Algorithm, be
   const jwksUrl = await publishKeys(signer.trust)
   const guarded = (name: string, start: () => Promise<Server>, comparedWith = [limit]) => {
     const check = (url: string) => checkSamples(samples, `${url}/verify`)
-    return served({ name, comparedWith, start, check, traffic }, bench)
+    return serverSubject({ name, comparedWith, start, check, traffic }, bench)
   }
   const env = { GATEPASS_ISSUER: issuer, GATEPASS_AUDIENCE: audience, GATEPASS_JWKS_URL: jwksUrl }
   const startFastify = (...args: string[]) => startServer('programs/fastify', args, bench)
@@ -93,23 +93,24 @@ export async function createRoutes({ name: mix, count }: Mix, alg: Algorithm, be
       const spec = { cwd: bench.scratch, env: { ...env, ...settings } }
       return guarded(name, () => startService('verifier', spec, bench))
     },
-    /** The same requests without a guard. */
+    /** Routes without a guard, with the same requests. */
     unguarded: () =>
       [
         { name: bare, start: () => startFastify('bare', '{}', text) },
         { name: bareExpress, start: () => startExpress('bare', text) },
         { name: rawSignature, start: () => startFastify(rawSignature, '{}', text) },
-      ].map((subject) => served({ ...subject, traffic }, bench)),
+      ].map((subject) => serverSubject({ ...subject, traffic }, bench)),
   }
 }
 
 /** A session of @fastify/session, signed in before the load. */
 function redisSession(bench: Bench): Subject {
-  return served(
+  return serverSubject(
     {
       name: '@fastify/session on Redis',
       comparedWith: [bare],
       start: () => startOnRedis('programs/session', [newSecret()], bench),
+      check: (url) => checkSamples({ absent: '' }, url),
       traffic: async (url) => headerTraffic(await signInByCookie(url, 1)),
     },
     bench,

@@ -29,7 +29,7 @@ export function costsTable({ stores, signIn_us, feedEntry }: Costs): Table {
     ({ store, sessions, refresh_us, store_us, session_bytes, tenfold }) => {
       const ofStore = store_us < 0.5 ? '' : ` and ${formatNumber(store_us)} µs of the store`
       return [
-        `a refresh, and what a session takes, on ${store}, with ${formatNumber(sessions)} sessions`,
+        `a refresh, and the size of a session, on ${store}, with ${formatNumber(sessions)} sessions`,
         `${formatNumber(refresh_us)} µs of a core of the issuer${ofStore}; ${formatNumber(session_bytes)} bytes; with 10 times the sessions ${formatNumber(tenfold, 2)} times the work`,
       ]
     },

@@ -1,4 +1,4 @@
-/** Bounds for a product in a cart, from acknowledged and unknown changes. */
+/** How many items of a product a cart must and may contain. */
 interface Bounds {
   readonly least: number
   readonly most: number
@@ -17,12 +17,12 @@ export interface CartDifference {
 }
 
 /**
- * The state of the cart that a user knows. An acknowledged addition raises both bounds. A failed addition
- * is unknown and raises only the upper bound.
+ * The content of a cart, as its user knows it. An acknowledged addition raises both bounds. A failed
+ * addition may have been stored, so it raises only the upper bound.
  */
 export class CartBook {
   #products = new Map<string, Bounds>()
-  /** Whether the content is unknown: after a sign-out, which may end the cart or not. */
+  /** Whether the content is unknown: a sign-out may or may not end the cart. */
   #isUnknown = false
 
   get isEmpty(): boolean {
@@ -31,18 +31,18 @@ export class CartBook {
 
   added(product: string, quantity: number, isAcknowledged: boolean): void {
     const { least, most } = this.#of(product)
-    const sure = isAcknowledged ? quantity : 0
-    this.#products.set(product, { least: least + sure, most: most + quantity })
+    const acknowledged = isAcknowledged ? quantity : 0
+    this.#products.set(product, { least: least + acknowledged, most: most + quantity })
   }
 
-  /** Records a checkout. An acknowledged checkout has emptied the cart. */
+  /** Records a checkout, which has emptied the cart if it is acknowledged. */
   emptied(isAcknowledged: boolean): void {
     for (const [product, { most }] of this.#products) {
       this.#products.set(product, { least: 0, most: isAcknowledged ? 0 : most })
     }
   }
 
-  /** The next comparison adopts the content. */
+  /** Forgets the cart. The next comparison adopts its content. */
   forget(): void {
     this.#products.clear()
     this.#isUnknown = true
@@ -58,7 +58,7 @@ export class CartBook {
     this.#isUnknown = false
     for (const one of all) {
       const least = there.get(one) ?? 0
-      // Unknown changes may still arrive late.
+      // A change without an answer may still be stored later.
       this.#products.set(one, { least, most: Math.max(least, this.#of(one).most) })
     }
     return { lost, doubled }

@@ -3,10 +3,8 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { type Answer, noAnswer } from '../harness/http.ts'
 import { type Ask, type Call, type ClientScheme, isSession, type Session } from './system.ts'
 
-/** A client that retries requests and refreshes sessions like @gatepass/browser. */
-
 const maxTries = 6
-/** The first pause. Each pause is twice as long as the previous one, plus or minus a half, up to a maximum. */
+/** The first pause. Each pause is twice as long as the previous pause, plus or minus a half. */
 const minPauseMs = 300
 const maxPauseMs = 2_000
 /** A longer `Retry-After` makes the client give up. */
@@ -22,9 +20,9 @@ export function createAsk(send: (call: Call) => Promise<Answer>): Ask {
       const sent = await send(call)
       const answer = Math.random() < (call.lossShare ?? 0) ? noAnswer('lost on the way') : sent
       const { status, headers } = answer
-      const mayPass = status === 0 || status === 429 || (status >= 502 && status <= 504)
+      const isTemporary = status === 0 || status === 429 || (status >= 502 && status <= 504)
       const pauseMs = pauseOf(headers, tries)
-      if (!mayPass || tries === maxTries || pauseMs > maxRetryAfterMs) return answer
+      if (!isTemporary || tries === maxTries || pauseMs > maxRetryAfterMs) return answer
       await sleep(pauseMs)
     }
   }
@@ -35,27 +33,27 @@ function pauseOf(headers: Answer['headers'], tries: number): number {
   return Math.max(Number(headers['retry-after'] ?? 0) * 1000, backoffMs)
 }
 
-/** A refresh begins this long before the expiry of the token, or a third of its lifetime. */
-const refreshMs = 60_000
-/** The client stops sending a token this long before its expiry, or a tenth of its lifetime. */
-const lateMs = 5_000
+/** The client refreshes this long before the token expires, or a third of its lifetime if that is shorter. */
+const refreshAheadMs = 60_000
+/** The client stops sending a token this long before it expires, or a tenth of its lifetime. */
+const expiryMarginMs = 5_000
 
 export type Renewal = 'renewed' | 'over' | 'failed'
 
 /**
- * A session on one device, refreshed like @gatepass/browser does. It refreshes early, while the old token
- * still works, one refresh at a time, with one key per attempt for all its retries.
+ * A session on one device, which refreshes like @gatepass/browser: early, while the old token still works,
+ * and one refresh at a time. All retries of a refresh have the same idempotency key.
  */
 export class HeldSession {
   readonly #scheme: ClientScheme
   readonly #ask: Ask
   readonly #onRefresh: () => void
   session: Session
-  /** The reason of the server for the end of the session. */
+  /** The response that ended the session. */
   refusal: Answer | null = null
   #bornMs: number
   #key = ''
-  #underWay: Promise<Renewal> | null = null
+  #renewing: Promise<Renewal> | null = null
 
   /** @param ask sends the refreshes, whose responses may get lost */
   constructor(scheme: ClientScheme, ask: Ask, first: Session, onRefresh: () => void) {
@@ -71,27 +69,27 @@ export class HeldSession {
   }
 
   async ensure(): Promise<Renewal> {
-    if (this.#endsWithin(lateMs, 0.1)) return this.renew()
+    if (this.#endsWithin(expiryMarginMs, 0.1)) return this.renew()
     // A background refresh neither delays nor fails a request while this token is valid.
-    if (this.#endsWithin(refreshMs, 1 / 3)) void this.renew()
+    if (this.#endsWithin(refreshAheadMs, 1 / 3)) void this.renew()
     return 'renewed'
   }
 
   renew(): Promise<Renewal> {
-    this.#underWay ??= this.#renew().finally(() => {
-      this.#underWay = null
+    this.#renewing ??= this.#renew().finally(() => {
+      this.#renewing = null
     })
-    return this.#underWay
+    return this.#renewing
   }
 
   /** Resolves when no refresh is in progress. */
   async settled(): Promise<void> {
-    await this.#underWay
+    await this.#renewing
   }
 
   #endsWithin(ms: number, share: number): boolean {
-    const { life_ms } = this.session
-    return life_ms !== null && life_ms - this.ageMs < Math.min(ms, life_ms * share)
+    const { lifetimeMs } = this.session
+    return lifetimeMs !== null && lifetimeMs - this.ageMs < Math.min(ms, lifetimeMs * share)
   }
 
   async #renew(): Promise<Renewal> {
@@ -107,7 +105,7 @@ export class HeldSession {
       this.#onRefresh()
       return 'renewed'
     }
-    // Any other response means that the server is in trouble, not that the session is over.
+    // After any other response, the session may still be valid.
     if ([400, 401, 403].includes(result.status)) {
       this.refusal = result
       return 'over'

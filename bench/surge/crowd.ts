@@ -12,9 +12,10 @@ import { Visitor } from './visitor.ts'
 const atOnce = 32
 const floodUsers = 64
 const connections = 256
-/** The factor at which every user is active. */
+/** The load at which every user is active. */
 const fullFactor = 10
 
+/** All users of a system, and their connections. */
 export class Crowd {
   readonly #url: string
   readonly #agent = createAgent(connections)
@@ -22,14 +23,14 @@ export class Crowd {
   readonly #visitors: readonly Visitor[]
   readonly #products: string[] = []
   readonly #busy = new Set<Promise<unknown>>()
-  /** Users in the middle of an action, which nothing else may disturb. */
+  /** Users with an action in progress. A user does one thing at a time. */
   readonly #acting = new Set<Visitor>()
   #isOver = false
 
   constructor({ url, scheme }: Fleet, options: SurgeOptions, recorder: Recorder) {
     this.#url = url
     this.#recorder = recorder
-    const lossShare = options.lostRefreshes
+    const { lossShare } = options
     const common = { scheme, recorder, products: this.#products, lossShare }
     this.#visitors = Array.from({ length: options.users }, (_, index) => {
       // A separate address per user, because issuers count failed logins by address.
@@ -65,20 +66,20 @@ export class Crowd {
     return count
   }
 
-  /** @param thinkMs the mean of the pauses of a user */
+  /** Starts all users. @param thinkMs the mean pause between the actions of a user */
   start(script: Script, thinkMs: number): void {
     for (const [index, visitor] of this.#visitors.entries()) {
-      void this.#live(visitor, index / this.#visitors.length, script, thinkMs)
+      void this.#run(visitor, index / this.#visitors.length, script, thinkMs)
     }
   }
 
-  /** Runs work with a user who is signed in and idle. */
-  async withSomebody(work: (visitor: Visitor) => Promise<void>): Promise<void> {
+  /** Runs work with a user who is signed in and has no action in progress, if there is one. */
+  async withIdleUser(work: (visitor: Visitor) => Promise<void>): Promise<void> {
     // A random user among those who are active at the lowest load.
     const from = Math.floor((Math.random() * this.#visitors.length) / fullFactor)
-    const inTurn = [...this.#visitors.slice(from), ...this.#visitors.slice(0, from)]
-    const free = inTurn.find((one) => one.isSignedIn && !this.#acting.has(one))
-    if (free !== undefined) await this.#occupy(free, work(free))
+    const all = [...this.#visitors.slice(from), ...this.#visitors.slice(0, from)]
+    const idle = all.find((one) => one.isSignedIn && !this.#acting.has(one))
+    if (idle !== undefined) await this.#occupy(idle, work(idle))
   }
 
   /** Resolves when all started actions have ended. */
@@ -100,11 +101,11 @@ export class Crowd {
   }
 
   /**
-   * An action is due at its time, however long the previous action took. A late action begins at once, and
-   * its latency counts from when it was due.
-   * @param place of the visitor among all, from 0 to below 1: a low one is active at low load
+   * Runs the actions of a user. Each is due at a time that does not depend on the previous action. If the
+   * user is still busy then, the latency of the action includes the delay.
+   * @param place of the user among all users, from 0 to below 1: a user with a low place is active at low load
    */
-  async #live(visitor: Visitor, place: number, script: Script, thinkMs: number): Promise<void> {
+  async #run(visitor: Visitor, place: number, script: Script, thinkMs: number): Promise<void> {
     for (let dueMs = Math.random() * thinkMs; dueMs < script.endMs; dueMs += pauseOf(thinkMs)) {
       await sleep(Math.max(0, dueMs - this.#recorder.nowMs()))
       if (this.#isOver) return
@@ -124,6 +125,7 @@ export class Crowd {
   }
 }
 
+/** Returns an exponential pause. */
 function pauseOf(meanMs: number): number {
   return -Math.log(1 - Math.random()) * meanMs
 }

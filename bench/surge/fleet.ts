@@ -5,14 +5,14 @@ import { processorTime_s } from '../harness/machine.ts'
 import { checkAnswer, type Server, startProcess } from '../harness/processes.ts'
 import type { Bench } from '../harness/scenario.ts'
 import { proxyConfig, type ReplicaAddress } from './nginx.ts'
-import type { ActionName } from './script.ts'
+import type { Disruption } from './script.ts'
 import { startSentinels } from './sentinels.ts'
 import type { Kind, SurgeOptions, System } from './system.ts'
 
-/** All processes of a system, with the common Redis and nginx. */
+/** All processes of a system: its replicas, Redis with sentinels, and nginx. */
 export type Fleet = Awaited<ReturnType<typeof startFleet>>
 
-/** The path at which each kind tells whether a user is signed in. */
+/** A path of each kind that refuses users who are not signed in. */
 const guardPaths = { verifier: '/verify', shop: '/preferences', issuer: null }
 
 interface Replica {
@@ -23,13 +23,12 @@ interface Replica {
 
 export async function startFleet({ prepare }: System, options: SurgeOptions, bench: Bench) {
   const redis = await startSentinels(bench)
-  const { redisUrl, pids } = redis
   const [port, innerPort] = [await freePort(), await freePort()]
   const url = `http://127.0.0.1:${port}`
   const innerUrl = `http://127.0.0.1:${innerPort}`
-  const context = { options, bench, url, innerUrl, redisUrl }
+  const context = { options, bench, url, innerUrl, redisUrl: redis.redisUrl }
   const { scheme, start, balance, rotateKeys, failOver } = await prepare(context)
-  // A killed replica stays dead, and a new one replaces it.
+  /** The running replicas, oldest first. */
   let replicas: readonly Replica[] = []
   let count = 0
   const add = async (kind: Kind) => {
@@ -61,36 +60,37 @@ export async function startFleet({ prepare }: System, options: SurgeOptions, ben
   return {
     url,
     scheme,
-    /** Returns a guarded URL at each running replica that verifies tokens, to ask it directly. */
+    /** Returns a guarded URL of each running replica that has one, past nginx. */
     guards: (): readonly string[] =>
       replicas.flatMap(({ kind, server }) => {
         const path = guardPaths[kind]
         return path === null ? [] : [`${server.url}${path}`]
       }),
     /** @returns a description of the disruption; null if the system has no such part */
-    async act(action: ActionName): Promise<string | null> {
-      if (action === 'fail-over') return (failOver ?? redis.failOver)()
-      if (action === 'rotate-keys') return (await rotateKeys?.()) ?? null
-      const [verb, kind] = action.split('-') as ['kill' | 'add', Kind]
-      const done = await (verb === 'kill' ? kill(kind) : add(kind))
-      // nginx notices a dead replica itself.
-      if (verb === 'add') reload()
-      return done
+    async disrupt(disruption: Disruption): Promise<string | null> {
+      if (disruption === 'fail-over') return (failOver ?? redis.failOver)()
+      if (disruption === 'rotate-keys') return (await rotateKeys?.()) ?? null
+      const [verb, kind] = disruption.split('-') as ['kill' | 'add', Kind]
+      if (verb === 'kill') return kill(kind)
+      const description = await add(kind)
+      // nginx detects a dead replica itself, but not a new one.
+      reload()
+      return description
     },
     /** Returns the processor time of the running processes since their start, by group. */
     processorTime_s(): Readonly<Record<string, number>> {
       const times: Record<string, number> = { nginx: processorTime_s(pid) }
-      const addTime = (group: string, one: number) => {
+      const ofKinds = replicas.map(({ kind, server }) => [kind, server.pid] as const)
+      const ofRedis = redis.pids().map((one) => ['redis', one] as const)
+      for (const [group, one] of [...ofKinds, ...ofRedis]) {
         times[group] = (times[group] ?? 0) + processorTime_s(one)
       }
-      for (const { kind, server } of replicas) addTime(kind, server.pid)
-      for (const one of pids()) addTime('redis', one)
       return times
     },
   }
 }
 
-/** @returns with a function that reloads the configuration; the old worker finishes its requests */
+/** Starts nginx. `reload` writes and loads a new configuration; the old worker finishes its requests. */
 async function startNginx(url: string, config: () => string, bench: Bench) {
   const cwd = join(bench.scratch, 'nginx')
   mkdirSync(cwd)

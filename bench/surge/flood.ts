@@ -3,7 +3,7 @@ import type { Table } from '../harness/report.ts'
 import type { Crowd } from './crowd.ts'
 import type { Fleet } from './fleet.ts'
 
-/** The capacity of a system: users that act without pauses. */
+/** The capacity of a system, measured with users who act without pauses. */
 export type Floods = Awaited<ReturnType<typeof measureFloods>>
 
 export interface FloodSize {
@@ -12,14 +12,14 @@ export interface FloodSize {
   readonly warmUpMs: number
 }
 
-/** Measures processes that have served sign-ins only, and then processes that have served for a while. */
+/** Measures the system cold, when it has served only sign-ins, and then warm. */
 export async function measureFloods(fleet: Fleet, crowd: Crowd, { floodMs, warmUpMs }: FloodSize) {
   const cold = await measureFlood(fleet, crowd, floodMs)
   await crowd.flood(warmUpMs - floodMs)
   return { cold, warm: await measureFlood(fleet, crowd, floodMs) }
 }
 
-/** @returns the actions per second, and the processor time of each by group of processes */
+/** @returns the actions per second, and the processor time of an action by group of processes */
 async function measureFlood(fleet: Fleet, crowd: Crowd, floodMs: number) {
   const [startMs, before] = [performance.now(), fleet.processorTime_s()]
   const count = await crowd.flood(floodMs)
@@ -39,10 +39,14 @@ export function floodTable(systems: readonly { title: string; floods: Floods }[]
     rows: systems.flatMap(({ title, floods }) =>
       (['cold', 'warm'] as const).map((state) => {
         const { per_second, cost_us } = floods[state]
-        const costs = groups.map((group) => cost_us[group] ?? null)
-        const sum = costs.reduce<number>((all, one) => all + (one ?? 0), 0)
-        const shown = [...costs, sum].map((one) => (one === null ? '–' : one.toFixed(0)))
-        return [title, state, formatNumber(per_second), ...shown]
+        const sum = Object.values(cost_us).reduce((all, one) => all + one, 0)
+        const costs = [...groups.map((group) => cost_us[group]), sum]
+        return [
+          title,
+          state,
+          formatNumber(per_second),
+          ...costs.map((one) => one?.toFixed(0) ?? '–'),
+        ]
       }),
     ),
   }

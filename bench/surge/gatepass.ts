@@ -15,7 +15,7 @@ import {
   tokenSession,
 } from './system.ts'
 
-/** Short, so that key rotations fit into the surge: a new key signs after 3.2 seconds. */
+/** With short times, key rotations fit into the surge: a new key signs after 3.2 seconds. */
 const shortKeys = { GATEPASS_JWKS_MAX_AGE_S: '2', GATEPASS_CLOCK_SKEW_S: '1' }
 
 /**
@@ -24,7 +24,7 @@ const shortKeys = { GATEPASS_JWKS_MAX_AGE_S: '2', GATEPASS_CLOCK_SKEW_S: '1' }
  */
 const gatepass = createSystem('gatepass', 'Gatepass', (env) => env)
 
-/** Without what the others do not have: forward-auth, encryption, and confirmed changes of sessions. */
+/** Without features that the rivals lack: forward-auth, encryption, and confirmed changes of sessions. */
 const plainGatepass = createSystem('gatepass-plain', 'Gatepass, as the others run', (env) => ({
   issuer: { ...env.issuer, GATEPASS_SESSIONS_REPLICAS: '0' },
   shop: { ...env.shop, GATEPASS_DATA_SECRET: 'off' },
@@ -40,7 +40,7 @@ const gatepassOnPostgres = createSystem(
   }),
 )
 
-/** With sessions and carts in files of one machine: there is no server that could fail. */
+/** With sessions and carts in files of one machine, so no store can fail over. */
 const gatepassOnSqlite = createSystem(
   'gatepass-sqlite',
   'Gatepass, sessions and carts in SQLite',
@@ -61,7 +61,7 @@ function sessionsIn(url: string) {
 }
 
 type Environments = ReturnType<typeof environments>
-/** Without a verifier, nothing asks for forward-auth. */
+/** Without a verifier there is no forward-auth. */
 type Chosen = Pick<Environments, 'issuer' | 'shop'> & Partial<Environments>
 
 function createSystem(
@@ -97,15 +97,14 @@ function createSystem(
         start: {
           issuer: startRole('issuer', env.issuer),
           ...(env.verifier && { verifier: startRole('verifier', env.verifier) }),
-          shop: (own) =>
-            startServer('examples/shop/main', [], bench, { ...env.shop, SHOP_NAME: own }),
+          shop: (replica) =>
+            startServer('examples/shop/main', [], bench, { ...env.shop, SHOP_NAME: replica }),
         },
-        /** With the command of an operator. */
         async rotateKeys() {
           const args = ['keys', 'rotate', '--json']
-          const said = await runCommand(args, { cwd, env: env.issuer }, bench)
-          const [key] = JSON.parse(said) as [{ kid: string; activates_at: string }]
-          return `${key.kid.slice(0, 8)}… is published, and signs from ${key.activates_at.slice(11, 23)} on`
+          const output = await runCommand(args, { cwd, env: env.issuer }, bench)
+          const [key] = JSON.parse(output) as [{ kid: string; activates_at: string }]
+          return `${key.kid.slice(0, 8)}… is published and signs from ${key.activates_at.slice(11, 23)}`
         },
       }
     },
@@ -140,9 +139,8 @@ function environments({ url, innerUrl, redisUrl, options }: SystemContext, postg
 }
 
 /**
- * Works like @gatepass/browser: an access token in memory, the refresh token as a cookie, and a key with
- * each attempt to refresh. Every request may be repeated. The browser keeps the cookie by which the issuer
- * recognizes a device.
+ * As @gatepass/browser works: an access token in memory, the refresh token as a cookie, and an idempotency
+ * key with each refresh. A browser also keeps the cookie by which the issuer recognizes a device.
  */
 function gatepassScheme(origin: string): ClientScheme {
   const headersOf = ({ secret }: Session) => ({ origin, cookie: secret })

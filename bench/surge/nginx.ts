@@ -17,13 +17,13 @@ export interface ProxyOptions {
 
 /** nginx excludes an unreachable server for a second. */
 const limits = 'max_fails=1 fail_timeout=1s'
-/** A token always goes to the same replica, which has it in its cache. */
+/** Sends a token always to the same replica, which has it in its cache. */
 const byToken = 'hash $http_authorization consistent;'
 
 /**
- * Sign-ins go to the issuers, or to the shops in systems without issuers. `/orders` asks a verifier first,
- * if there are any. A sign-in or a refresh may go to another replica after the first one has died, because
- * clients would repeat it anyway. There is one worker, because nginx has one core.
+ * Sends sign-ins to the issuers, or to the shops in systems without issuers. In systems with verifiers,
+ * `/orders` asks a verifier first. After a replica has died, nginx repeats a sign-in or refresh at another
+ * replica, as clients would. One worker, because nginx has one core.
  */
 export function proxyConfig({ port, innerPort, balance, addressesOf }: ProxyOptions): string {
   const isSticky = balance === 'sticky'
@@ -43,7 +43,7 @@ http {
   proxy_set_header Connection "";
   proxy_set_header Host $http_host;
   proxy_connect_timeout 1s;
-  # The load is the CDN in front: each user has an address of its own.
+  # The load plays a CDN in front, so each user has an address of its own.
   set_real_ip_from 127.0.0.1; real_ip_header X-Forwarded-For;
   proxy_set_header X-Forwarded-For $remote_addr;
   proxy_set_header X-Forwarded-Proto $scheme;
@@ -97,7 +97,7 @@ function upstream(name: string, replicas: readonly ReplicaAddress[], balance = '
   return `upstream ${name} { ${balance} ${servers.join(' ')} keepalive 64; }`
 }
 
-/** Each user goes to the replica in the cookie, or to another one if that replica is gone. */
+/** Sends each user to the replica in the cookie, or to another replica if that replica is gone. */
 function stickyGroups(shops: readonly ReplicaAddress[]): string {
   const groups = shops.map(({ name, address }) => {
     const others = shops.filter((one) => one.name !== name)

@@ -1,5 +1,5 @@
 import { formatNumber } from '../harness/metrics.ts'
-import { count, duration, goals, peakOf } from './report.ts'
+import { count, duration, goals, peakOf, readGoal } from './report.ts'
 import type { SurgeResult, SystemResult } from './run.ts'
 
 /**
@@ -15,8 +15,8 @@ const columnWidth = 76
 const headHeight = 104
 const rowHeight = 88
 const footHeight = 36
-/** Delayed actions catch up at many times the load. The picture cuts them off at this factor. */
-const shownBeyond = 1.5
+/** Delayed actions catch up at many times the load. The picture cuts off peaks above this multiple of 10×. */
+const maxShown = 1.5
 const heading = 'A tenfold surge while servers die'
 
 const signs = [
@@ -52,7 +52,7 @@ export function surgePicture(result: SurgeResult): string {
   const { systems, script, calibration } = result
   const height = headHeight + systems.length * rowHeight + footHeight
   const x = (tMs: number) => margin + (tMs / script.endMs) * (stripRight - margin)
-  const most = 10 * calibration.unit_per_second * shownBeyond
+  const most = 10 * calibration.unit_per_second * maxShown
   return `${[
     `<svg xmlns="http://www.w3.org/2000/svg" width="${width}" viewBox="0 0 ${width} ${height}" role="img">`,
     `<title>${heading}</title><desc>${escaped(systems.map(inWords).join('. '))}</desc>`,
@@ -71,13 +71,10 @@ function head(result: SurgeResult, x: Scale, bottom: number): string[] {
   const { machine, node, gatepass, date, calibration, script } = result
   const about = `${machine.cpu}, ${machine.cores} cores · Node ${node} · ${gatepass.commit.slice(0, 8)} · ${date.slice(0, 10)}`
   const [one, ten] = [1, 10].map((factor) => formatNumber(factor * calibration.unit_per_second))
+  const caption = `Actions a second: ${one} at 1×, ${ten} at 10×; failed in red; peaks cut off.`
   return [
     text(heading, margin, 34, 'class="heading"'),
-    text(
-      `Actions a second: ${one} at 1×, ${ten} at 10×; failed in red; peaks cut off.`,
-      margin,
-      54,
-    ),
+    text(caption, margin, 54),
     text(about, width - margin, 34, 'text-anchor="end"'),
     ...[...goals.map(({ short }) => short), 'p99 at 10×'].flatMap(columnHead),
     // All systems run the same script, so its steps are marked once.
@@ -125,8 +122,8 @@ function row(system: SystemResult, top: number, x: Scale, most: number): string[
       const size = `y="${near(barTop)}" width="6" height="${near(bottom - barTop)}"`
       return [`<rect class="bar failed" x="${near(x(tMs) - 3)}" ${size}/>`]
     }),
-    ...goals.map(({ read }, column) => {
-      const value = read(system)
+    ...goals.map((goal, column) => {
+      const value = readGoal(system, goal)
       if (value === null) return inColumn('–', column, middle, 'plain')
       return inColumn(count(value), column, middle, `count ${value === 0 ? 'good' : 'failed'}`)
     }),
@@ -149,8 +146,8 @@ function legend(y: number): string[] {
 }
 
 function inWords(system: SystemResult): string {
-  const said = goals.map(({ label, read }) => `${read(system) ?? 'no figure for'} ${label}`)
-  return `${system.title}: ${said.join(', ')}`
+  const counts = goals.map((goal) => `${readGoal(system, goal) ?? 'no figure for'} ${goal.label}`)
+  return `${system.title}: ${counts.join(', ')}`
 }
 
 function text(content: string, x: number, y: number, attributes = ''): string {

@@ -3,7 +3,7 @@ import { percentile } from '../harness/statistics.ts'
 import type { CartDifference } from './cart-book.ts'
 import type { Script } from './script.ts'
 
-/** The results of one level of load. Latency counts from when an action was due to its last response. */
+/** The results at one level of the load. A latency starts when the action was due. */
 export type Phase = ReturnType<Recorder['phases']>[number]
 export type Totals = ReturnType<Recorder['totals']>
 
@@ -16,7 +16,7 @@ interface Action {
 /** A sign-out is late if a replica accepts the user after this time. */
 const lateMs = 1_000
 
-/** Counts the results of the load, from `begin` on. */
+/** Records the results of the actions, from `begin` on. */
 export class Recorder {
   readonly #actions: Action[] = []
   readonly #carts: (CartDifference & { readonly user: string })[] = []
@@ -34,17 +34,17 @@ export class Recorder {
     return performance.now() - this.#beginMs
   }
 
-  /** @param failure the response that the user got instead */
+  /** @param failure the last response, if the action failed */
   acted(action: string, dueMs: number, failure: Answer | null): void {
-    const said = failure === null ? null : `${action}: ${describe(failure)}`
-    if (this.#isOn) this.#actions.push({ dueMs, endMs: this.nowMs(), failure: said })
+    const reason = failure === null ? null : `${action}: ${describe(failure)}`
+    if (this.#isOn) this.#actions.push({ dueMs, endMs: this.nowMs(), failure: reason })
   }
 
   compared(user: string, difference: CartDifference): void {
     if (this.#isOn) this.#carts.push({ user, ...difference })
   }
 
-  /** Records an unwanted sign-out. @param refusal the reason of the server */
+  /** Records an unwanted sign-out. @param refusal the response that ended the session */
   lostSession(refusal: Answer | null): void {
     if (this.#isOn) this.#signedOutReasons.push(refusal === null ? 'unknown' : describe(refusal))
   }
@@ -62,7 +62,6 @@ export class Recorder {
     return Number.isFinite(this.#beginMs)
   }
 
-  /** The first four should be zero. */
   totals() {
     const failures = this.#actions.flatMap(({ failure }) => failure ?? [])
     const withLoss = this.#carts.filter(({ lost }) => lost.length > 0)
@@ -80,7 +79,7 @@ export class Recorder {
       signOuts: this.#signOutDelaysMs.length,
       cartsCompared: this.#carts.length,
       lostItems: sumOf('lost'),
-      /** Items that are in a cart more often than the user added them. */
+      /** Products with more items in a cart than the user added. */
       doubledItems: sumOf('doubled'),
       actions: this.#actions.length,
       ...this.#counts,
@@ -89,13 +88,13 @@ export class Recorder {
     }
   }
 
-  phases({ stretches }: Script) {
-    return stretches.map((stretch) => {
-      const isDue = ({ dueMs }: Action) => dueMs >= stretch.startMs && dueMs < stretch.endMs
+  phases({ levels }: Script) {
+    return levels.map((level) => {
+      const isDue = ({ dueMs }: Action) => dueMs >= level.startMs && dueMs < level.endMs
       const due = this.#actions.filter(isDue)
       const latencies = Float64Array.from(due, ({ dueMs, endMs }) => endMs - dueMs).sort()
       const at = (share: number) => (due.length === 0 ? 0 : percentile(latencies, share))
-      return { ...stretch, ...countsOf(due), p50: at(0.5), p99: at(0.99) }
+      return { ...level, ...countsOf(due), p50: at(0.5), p99: at(0.99) }
     })
   }
 

@@ -12,7 +12,7 @@ import {
   tokenSession,
 } from './system.ts'
 
-/** The alternatives to Gatepass, set up as their documentation recommends. */
+/** The rivals of Gatepass, set up as their documentation recommends. */
 
 /** Lifetime of sessions: longer than a surge. */
 const ttl_s = '3600'
@@ -32,7 +32,8 @@ function sessionSystem(name: string, title: string, place: 'memory' | 'redis'): 
         scheme: cookieScheme(place === 'redis'),
         balance: place === 'redis' ? 'in turn' : 'sticky',
         start: {
-          shop: (own) => startServer('surge/servers/session-shop', [own, ...args], ctx.bench),
+          shop: (replica) =>
+            startServer('surge/servers/session-shop', [replica, ...args], ctx.bench),
         },
       }
     },
@@ -66,7 +67,6 @@ const tokensByHand: System = {
   },
 }
 
-/** In the order in which they run. */
 export const rivals: readonly System[] = [
   sessionSystem('sticky-sessions', '@fastify/session in memory, sticky', 'memory'),
   sessionSystem('redis-sessions', '@fastify/session on Redis', 'redis'),
@@ -80,13 +80,13 @@ async function storeAccounts({ redisUrl, options }: SystemContext): Promise<void
   await redis.close()
 }
 
-/** The cookie of the server, for the whole session. */
+/** One cookie for the whole session. */
 function cookieScheme(canSignOutEverywhere: boolean): ClientScheme {
   return {
     async login(ask, username) {
       const answer = await ask(post('/login', {}, { username, password }))
       if (answer.status !== 200) return answer
-      return { headers: { cookie: cookiesOf(answer).join('; ') }, life_ms: null, secret: '' }
+      return { headers: { cookie: cookiesOf(answer).join('; ') }, lifetimeMs: null, secret: '' }
     },
     logout: (ask, { headers }) => ask(post('/logout', headers)),
     ...(canSignOutEverywhere && {
@@ -96,8 +96,8 @@ function cookieScheme(canSignOutEverywhere: boolean): ClientScheme {
 }
 
 /**
- * A short-lived access token, and a refresh token that works once. A refresh without a response is repeated;
- * if the token was used up, the session is lost either way.
+ * A short-lived access token, and a refresh token that works once. The client repeats a refresh without a
+ * response. If the server has used the token up, the session is lost.
  */
 const refreshTokenScheme: ClientScheme = {
   login: async (ask, username) =>

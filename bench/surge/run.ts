@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { createAgent, exchange, type Headers } from '../harness/http.ts'
 import { describeRun } from '../harness/result.ts'
 import type { Bench } from '../harness/scenario.ts'
-import type { Tell } from '../harness/workspace.ts'
+import type { Log, Workspace } from '../harness/workspace.ts'
 import { Crowd } from './crowd.ts'
 import { type Fleet, startFleet } from './fleet.ts'
 import { type FloodSize, measureFloods } from './flood.ts'
@@ -22,39 +22,36 @@ export interface SurgeSize {
 }
 
 /**
- * Ten times the load, as a share of the capacity of Gatepass in a flood. The flood has no starting replicas,
- * no new keys and no refreshes. All replicas share one core, so a dead replica leaves no room.
+ * The load at 10×, as a share of the capacity of the first system in a flood. The rest is for refreshes,
+ * new keys and starting replicas. All replicas share one core, so a dead replica frees no capacity.
  */
 const share = 0.3
-/** Users that one step signs out, one after the other. */
+/** Users that a step signs out everywhere. */
 const signOutsPerStep = 2
-
-/** Runs work with its own bench, then stops its processes. */
-export type WithBench = <T>(name: string, work: (bench: Bench) => Promise<T>) => Promise<T>
 
 export async function runSurge(
   systems: readonly System[],
   size: SurgeSize,
-  withBench: WithBench,
-  tell: Tell,
+  workspace: Workspace,
+  side: Pick<Bench, 'revision' | 'options'>,
+  log: Log,
 ) {
-  const provenance = await withBench('description', async (bench) => describeRun(bench))
+  const provenance = describeRun({ ...side, cores: workspace.cores })
   let unit_per_second = 0
   const unitFor = (capacity: number) => (unit_per_second ||= (capacity * share) / 10)
   const measured = []
   for (const system of systems) {
     const { name, title } = system
-    const tellOf = (line: string) => tell(`${name}: ${line}`)
-    const result = await withBench(name, async (bench) => {
-      tellOf('starting')
+    const logOf = (line: string) => log(`${name}: ${line}`)
+    const result = await workspace.with(name, side, async (bench) => {
+      logOf('starting')
       // This process generates the load.
       if (bench.cores !== null) pinOurselves(bench.cores.load)
-      return runSystem(await startFleet(system, size.options, bench), size, unitFor, tellOf)
+      return runSystem(await startFleet(system, size.options, bench), size, unitFor, logOf)
     })
     measured.push({ name, title, ...result })
   }
   const versions = { nginx: versionIn('nginx -v 2>&1'), redis: versionIn('redis-server --version') }
-  // Actions per second at 1×, and the share of the first system's capacity at 10×.
   const calibration = { share, unit_per_second }
   const { options, script } = size
   return { ...provenance, versions, options, script, calibration, systems: measured }
@@ -66,8 +63,8 @@ function pinOurselves(core: number): void {
 }
 
 function versionIn(command: string): string {
-  const said = execFileSync('sh', ['-c', command], { encoding: 'utf8' })
-  return /(?:v=|nginx\/)([\d.]+)/.exec(said)?.[1] ?? 'unknown'
+  const output = execFileSync('sh', ['-c', command], { encoding: 'utf8' })
+  return /(?:v=|nginx\/)([\d.]+)/.exec(output)?.[1] ?? 'unknown'
 }
 
 /**
@@ -78,7 +75,7 @@ export async function runSystem(
   fleet: Fleet,
   { options, script, flood }: SurgeSize,
   unitFor: (capacity_per_second: number) => number,
-  tell: Tell,
+  log: Log,
 ) {
   const recorder = new Recorder()
   const crowd = new Crowd(fleet, options, recorder)
@@ -92,7 +89,7 @@ export async function runSystem(
     if (fleet.scheme.signOutEverywhere === undefined) return null
     const names: string[] = []
     for (let n = 0; n < signOutsPerStep; n++) {
-      await crowd.withSomebody(async (visitor) => {
+      await crowd.withIdleUser(async (visitor) => {
         const dueMs = recorder.nowMs()
         const { headers, failure } = await visitor.signOutEverywhere()
         recorder.acted('sign out everywhere', dueMs, failure)
@@ -101,23 +98,23 @@ export async function runSystem(
         watches.push(watch(headers))
       })
     }
-    return `${names.join(', ')} everywhere`
+    return `${names.join(', ')} signed out everywhere`
   }
   const take = async ({ atMs, name }: Step) => {
     await sleep(atMs)
-    const done = await (name === 'sign-out' ? signOut() : fleet.act(name))
+    const description = await (name === 'sign-out' ? signOut() : fleet.disrupt(name))
     const { actions, failures, signedOut } = recorder.totals()
     const soFar = `${actions} actions, ${failures} failures, ${signedOut} signed out so far`
-    tell(`${(atMs / 1000).toFixed(1)} s ${name}: ${done ?? 'not here'}; ${soFar}`)
+    log(`${(atMs / 1000).toFixed(1)} s ${name}: ${description ?? 'not in this system'}; ${soFar}`)
   }
   try {
-    tell(`${options.users} users sign in`)
+    log(`signing ${options.users} users in`)
     await crowd.signIn()
     const floods = await measureFloods(fleet, crowd, flood)
     const unit = unitFor(floods.cold.per_second)
-    tell(`${floods.cold.per_second.toFixed(0)} actions a second; 1× is ${unit.toFixed(0)}`)
+    log(`${floods.cold.per_second.toFixed(0)} actions a second; 1× is ${unit.toFixed(0)}`)
     recorder.begin()
-    // The pauses with which all users together produce ten times the unit.
+    // With these pauses, all users together cause the load at 10×.
     crowd.start(script, (1000 * options.users) / (10 * unit))
     await Promise.all([sleep(script.endMs), ...script.steps.map(take)])
     over.abort()
@@ -132,8 +129,8 @@ export async function runSystem(
 }
 
 /**
- * Asks every replica directly with the headers of a signed-out user.
- * @returns how long after the sign-out they were last accepted; 0 for never
+ * Sends the credentials of a signed-out user to every replica, past nginx.
+ * @returns how long after the sign-out a replica last accepted them; 0 for never
  */
 async function watchSignOut(headers: Headers, fleet: Fleet, over: AbortSignal): Promise<number> {
   const agent = createAgent(16)
@@ -147,7 +144,7 @@ async function watchSignOut(headers: Headers, fleet: Fleet, over: AbortSignal): 
   }
   while (!over.aborted) {
     const answers = await Promise.all(fleet.guards().map(isRefused))
-    // Asks often until all replicas refuse, then rarely, because new replicas start.
+    // After all replicas refuse, only new replicas could accept.
     await sleep(answers.includes(false) ? 40 : 1_000)
   }
   agent.destroy()

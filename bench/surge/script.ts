@@ -1,18 +1,19 @@
 import type { Kind } from './system.ts'
 
-/** The timeline, the same for every system. */
+/** The timeline of a surge, the same for every system. Its unit is a beat. */
 
-export type ActionName = `kill-${Kind}` | `add-${Kind}` | 'fail-over' | 'rotate-keys'
+export type Disruption = `kill-${Kind}` | `add-${Kind}` | 'fail-over' | 'rotate-keys'
 
 export interface Step {
   readonly atMs: number
-  /** For `sign-out`, the load ends all sessions of a user. */
-  readonly name: ActionName | 'sign-out'
+  /** `sign-out` signs users out everywhere. */
+  readonly name: Disruption | 'sign-out'
 }
 
 export type Script = ReturnType<typeof createScript>
 
-const levels: readonly (readonly [factor: number, beats: number])[] = [
+/** The load as a factor, and how many beats it lasts. */
+const loadPlan: readonly (readonly [factor: number, beats: number])[] = [
   [1, 2],
   [3, 1],
   [10, 9],
@@ -20,8 +21,8 @@ const levels: readonly (readonly [factor: number, beats: number])[] = [
   [1, 2],
 ]
 
-/** In beats since the surge began. Nearly all disruptions happen at ten times the load. */
-const plan: readonly (readonly [beat: number, name: Step['name']])[] = [
+/** Nearly all disruptions happen at ten times the load. */
+const stepPlan: readonly (readonly [beat: number, name: Step['name']])[] = [
   [1, 'sign-out'],
   [3.4, 'rotate-keys'],
   [3.8, 'kill-verifier'],
@@ -40,21 +41,21 @@ const plan: readonly (readonly [beat: number, name: Step['name']])[] = [
   [13, 'sign-out'],
 ]
 
-/** @param beatMs length of a beat; a fail-over takes two beats, and must end while the load is high */
+/** @param beatMs so long that a fail-over, of two beats, ends while the load is high */
 export function createScript(beatMs: number) {
   let beat = 0
-  const stretches = levels.map(([factor, beats]) => {
+  const levels = loadPlan.map(([factor, beats]) => {
     const startMs = beat * beatMs
     beat += beats
     return { startMs, endMs: beat * beatMs, factor }
   })
-  const steps = plan.map(([at, name]) => ({ atMs: at * beatMs, name }))
-  return { stretches, steps, endMs: beat * beatMs }
+  const steps = stepPlan.map(([at, name]) => ({ atMs: at * beatMs, name }))
+  return { levels, steps, endMs: beat * beatMs }
 }
 
-export const noScript: Script = { stretches: [], steps: [], endMs: 0 }
+export const noScript: Script = { levels: [], steps: [], endMs: 0 }
 
-/** The factor at an instant; 0 when it is over. */
-export function factorAt({ stretches }: Script, tMs: number): number {
-  return stretches.find(({ endMs }) => tMs < endMs)?.factor ?? 0
+/** Returns the factor of the load at an instant; 0 after the end. */
+export function factorAt({ levels }: Script, tMs: number): number {
+  return levels.find(({ endMs }) => tMs < endMs)?.factor ?? 0
 }

@@ -6,7 +6,7 @@ import type { Bench } from '../harness/scenario.ts'
 export interface System {
   readonly name: string
   readonly title: string
-  /** Starts the stores of the processes, with all users. */
+  /** Starts the stores of the system and creates all users. */
   prepare(ctx: SystemContext): Promise<SystemParts>
 }
 
@@ -17,8 +17,8 @@ export interface SurgeOptions {
   readonly users: number
   readonly replicas: Readonly<Record<Kind, number>>
   readonly accessTtl_s: number
-  /** Share of the responses to refreshes that get lost. */
-  readonly lostRefreshes: number
+  /** Share of the responses to refreshes that the clients never see. */
+  readonly lossShare: number
 }
 
 export interface SystemContext {
@@ -33,13 +33,13 @@ export interface SystemContext {
 
 export interface SystemParts {
   readonly scheme: ClientScheme
-  /** Starts a process of each kind, in the order of their start. */
+  /** Starts a replica of a kind. The replicas start in this order. */
   readonly start: Partial<Record<Kind, (name: string) => Promise<Server>>>
   /** The rule by which the proxy chooses a shop. */
   readonly balance: 'in turn' | 'by token' | 'sticky'
   /** Absent if the system has no keys to rotate. */
   rotateKeys?(): Promise<string>
-  /** The fail-over of the sessions; absent if they are in Redis. */
+  /** Replaces the fail-over of Redis, for sessions in another store. Returns null if nothing can fail. */
   failOver?(): Promise<string | null>
 }
 
@@ -49,23 +49,23 @@ export interface Call extends HttpCall {
   readonly lossShare?: number
 }
 
-/** Sends a call, with the client's retries; never rejects. */
+/** Sends a call with the retries of the client. Never rejects. */
 export type Ask = (call: Call) => Promise<Answer>
 
 export interface Session {
   readonly headers: Headers
-  /** Lifetime of those headers; null for the lifetime of the session. */
-  readonly life_ms: number | null
+  /** Lifetime of the headers; null if they never change during a session. */
+  readonly lifetimeMs: number | null
   /** State that only the scheme understands, such as a refresh token. */
   readonly secret: string
 }
 
-/** The sign-in and refresh of clients. Each call returns the response if it got no session. */
+/** How clients sign in and stay signed in. A call that gets no session returns the response. */
 export interface ClientScheme {
   login(ask: Ask, userName: string): Promise<Session | Answer>
   /**
    * Refreshes the session. Absent if the system refreshes nothing.
-   * @param key one per attempt, kept for its retries
+   * @param key an idempotency key, which retries repeat
    */
   refresh?(ask: Ask, session: Session, key: string): Promise<Session | Answer>
   logout(ask: Ask, session: Session): Promise<Answer>
@@ -85,12 +85,12 @@ export function post(path: string, headers: Headers = {}, body?: unknown): Call 
   return { method: 'POST', path, headers, body }
 }
 
-/** Returns the session of a response with tokens. @param cookie keeps the refresh token instead */
+/** Reads a response with tokens. @param cookie contains the refresh token, if the body does not */
 export function tokenSession(answer: Answer, cookie?: string): Session | Answer {
   if (answer.status !== 200) return answer
   const body = answer.body as { access_token: string; expires_in: number; refresh_token?: string }
   const headers = { authorization: `Bearer ${body.access_token}` }
-  return { headers, life_ms: body.expires_in * 1000, secret: cookie ?? body.refresh_token ?? '' }
+  return { headers, lifetimeMs: body.expires_in * 1000, secret: cookie ?? body.refresh_token ?? '' }
 }
 
 export function cookiesOf({ headers }: Answer): string[] {

@@ -26,7 +26,7 @@ const paths = {
   'see preferences': '/preferences',
 }
 
-/** A refused token that is younger than this is not replaced. */
+/** A refusal of a token younger than this means that the session is over. */
 const youngMs = 1_000
 const notSignedIn = noAnswer('not signed in')
 
@@ -39,7 +39,7 @@ export interface VisitorDeps {
   readonly lossShare: number
 }
 
-/** One user on one device, who runs actions in sequence and remembers acknowledged changes. */
+/** A user on one device, who remembers the changes of the cart. */
 export class Visitor {
   readonly name: string
   readonly #deps: VisitorDeps
@@ -75,14 +75,14 @@ export class Visitor {
     return failure === null
   }
 
-  /** Checks the cart. @returns the response if the check failed */
+  /** Compares the cart with the known changes. @returns the response if the cart cannot be read */
   checkCart(): Promise<Answer | null> {
     return this.#carryOut('see cart')
   }
 
   /**
    * Ends all sessions of the signed-in user.
-   * @returns the previous headers, or the failure
+   * @returns the headers of the ended session, and the failure, if any
    */
   async signOutEverywhere() {
     const { scheme, ask } = this.#deps
@@ -92,7 +92,7 @@ export class Visitor {
     await held.settled()
     const { headers } = held.session
     const answer = (await scheme.signOutEverywhere?.(ask, held.session)) ?? notSignedIn
-    // If the response was lost, the retry finds nobody signed in.
+    // If the first response was lost, the retry is refused.
     const isOut = isGood(answer) || (answer.status === 401 && (await held.renew()) === 'over')
     if (!isOut) return { headers, failure: answer }
     this.#leave()
@@ -164,7 +164,7 @@ export class Visitor {
     this.#book.forget()
   }
 
-  /** Sends a request to the shop like @gatepass/browser: with a token, and with the next one after a 401. */
+  /** Sends a request to the shop as @gatepass/browser does. After a 401 it refreshes the token once. */
   async #request(call: Call): Promise<Answer> {
     const held = this.#held
     if (held === null) return notSignedIn
@@ -173,7 +173,7 @@ export class Visitor {
     const { session } = held
     const answer = await send()
     if (answer.status !== 401) return answer
-    // Another request has refreshed the session in the meantime.
+    // Another request has refreshed the session meanwhile.
     if (held.session !== session) return send()
     const isOver = held.ageMs < youngMs || (await held.renew()) === 'over'
     return isOver ? this.#signInAgain(held, call, answer) : send()

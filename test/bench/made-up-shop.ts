@@ -22,7 +22,7 @@ export interface Faults {
 }
 
 const products = ['hat', 'mug', 'map'].map((id) => ({ id }))
-const life_ms = 600
+const lifetimeMs = 600
 
 interface Held {
   readonly user: string
@@ -40,11 +40,11 @@ const scheme: ClientScheme = {
     const answer = await ask(post('/login', {}, { username }))
     if (!isGood(answer)) return answer
     const { id } = answer.body as { id: string }
-    return { headers: { 'x-session': id }, life_ms, secret: id }
+    return { headers: { 'x-session': id }, lifetimeMs, secret: id }
   },
   async refresh(ask, { headers, secret }) {
     const answer = await ask(post('/refresh', headers))
-    return isGood(answer) ? { headers, life_ms, secret } : answer
+    return isGood(answer) ? { headers, lifetimeMs, secret } : answer
   },
   logout: (ask, { headers }) => ask(post('/logout', headers)),
   signOutEverywhere: (ask, { headers }) => ask(post('/logout/all', headers)),
@@ -56,8 +56,9 @@ export async function startMadeUpShop(t: Test, faults: Faults = {}): Promise<Fle
     t,
     (request, response) => void shop.answer(request, response),
   )
-  const act: Fleet['act'] = async (action) => (action === 'kill-shop' ? 'nothing happened' : null)
-  return { url, scheme, act, guards: () => [`${url}/preferences`], processorTime_s: () => ({}) }
+  const disrupt: Fleet['disrupt'] = async (name) =>
+    name === 'kill-shop' ? 'nothing happened' : null
+  return { url, scheme, disrupt, guards: () => [`${url}/preferences`], processorTime_s: () => ({}) }
 }
 
 class MadeUpShop {

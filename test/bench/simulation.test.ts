@@ -104,7 +104,7 @@ t.test('cores with more spare capacity recover sooner from an outage', async (t)
 t.test('the tables have labels and rounded figures', async (t) => {
   const { rows } = costsTable(costs)
   t.same(rows[0], [
-    'a refresh, and what a session takes, on Redis, with 1,000,000 sessions',
+    'a refresh, and the size of a session, on Redis, with 1,000,000 sessions',
     '100 µs of a core of the issuer and 10 µs of the store; 500 bytes; with 10 times the sessions 1.02 times the work',
   ])
   const needs = needsTable([needsOf(1e6, costs)])

@@ -16,13 +16,13 @@ function systemResult(name: string, title: string, totals: Partial<Totals>): Sys
     name,
     title,
     floods: { cold: flood, warm: { ...flood, per_second: 4_000 } },
-    phases: script.stretches.map((stretch) => {
+    phases: script.levels.map((level) => {
       return {
-        ...stretch,
+        ...level,
         requests: 100,
         failures: 0,
-        p50: stretch.factor,
-        p99: 350 * stretch.factor,
+        p50: level.factor,
+        p99: 350 * level.factor,
       }
     }),
     series: [0, 1_000, 2_000].map((tMs, n) => ({
@@ -60,7 +60,7 @@ const result: SurgeResult = {
     users: 4_000,
     replicas: { issuer: 2, verifier: 3, shop: 3 },
     accessTtl_s: 30,
-    lostRefreshes: 0.02,
+    lossShare: 0.02,
   },
   script,
   calibration: { share: 0.3, unit_per_second: 70.04 },

@@ -18,7 +18,7 @@ const options = {
   users: 40,
   replicas: { issuer: 1, verifier: 0, shop: 1 },
   accessTtl_s: 2,
-  lostRefreshes: 0.1,
+  lossShare: 0.1,
 }
 type Measured = Omit<SystemResult, 'name' | 'title'>
 
@@ -49,7 +49,7 @@ t.test('a shop without faults: no goal is missed', async (t) => {
   t.ok(totals.refreshes > 0)
   // Two at each of five steps, unless every user was in the middle of an action.
   t.ok(totals.signOuts > 0 && totals.signOuts <= 10, `${totals.signOuts} sign-outs`)
-  const factors = script.stretches.map(({ factor }) => factor)
+  const factors = script.levels.map(({ factor }) => factor)
   t.same(
     phases.map(({ factor }) => factor),
     factors,
@@ -138,7 +138,7 @@ t.test('a client gives up if Retry-After is long', async (t) => {
 
 t.test('an action tells whether it succeeded, so that a flood counts no failures', async (t) => {
   const scheme: ClientScheme = {
-    login: async () => ({ headers: {}, life_ms: null, secret: '' }),
+    login: async () => ({ headers: {}, lifetimeMs: null, secret: '' }),
     logout: async () => noAnswer(''),
   }
   let status = 200
@@ -153,7 +153,7 @@ t.test('an action tells whether it succeeded, so that a flood counts no failures
 t.test('one refresh runs at a time, and its retries have its key', async (t) => {
   const keys: string[] = []
   let isUp = false
-  const session = { headers: {}, life_ms: 1_000_000, secret: 's' }
+  const session = { headers: {}, lifetimeMs: 1_000_000, secret: 's' }
   const scheme: ClientScheme = {
     login: async () => session,
     async refresh(_ask: Ask, _session, key) {

@@ -13,6 +13,8 @@ import { createApp, type OwnerOfData } from './shop.ts'
  */
 
 const [redisUrl = '', ttl_s = '', issuer = '', key = '{}', accessTtl_s = ''] = process.argv.slice(2)
+const tokenKey = (token: string) => `rt:${token}`
+const tokensKey = (sub: string) => `rts:${sub}`
 const redis = await connectRedis(redisUrl)
 const base = await createApp()
 await base.register(fastifyJwt, {
@@ -62,12 +64,4 @@ async function tokensFor(owner: OwnerOfData) {
   await redis.send('SADD', tokensKey(owner.sub), refresh_token)
   const access_token = base.jwt.sign({ ...owner, jti: randomUUID() })
   return { access_token, token_type: 'Bearer', expires_in: Number(accessTtl_s), refresh_token }
-}
-
-function tokenKey(token: string): string {
-  return `rt:${token}`
-}
-
-function tokensKey(sub: string): string {
-  return `rts:${sub}`
 }

@@ -2,7 +2,7 @@ import { createSentinel } from '@redis/client'
 import { z } from 'zod'
 import { verifyPassword } from '../../passwords.ts'
 
-/** The Redis of all replicas of a rival, through its sentinels: accounts, and shared values. */
+/** Redis with sentinels, which all replicas of a rival share: accounts and values. */
 
 export class NotSignedIn extends Error {
   override readonly name = 'NotSignedIn'
@@ -10,7 +10,7 @@ export class NotSignedIn extends Error {
   readonly code = 'not_signed_in'
 }
 
-/** Redis is unreachable: 503 with `Retry-After`, which clients respect. */
+/** Redis is unreachable. The response is 503 with `Retry-After`. */
 export class StoreUnavailable extends Error {
   override readonly name = 'StoreUnavailable'
 }
@@ -26,13 +26,13 @@ export type SharedRedis = Awaited<ReturnType<typeof connectRedis>>
 /** @param url `redis+sentinel://host:port,host:port/name/database` */
 export async function connectRedis(url: string) {
   const reads = await connect(url)
-  // A wait for a replica delays later commands on the same connection.
+  // A `WAIT` delays later commands on the same connection.
   const changes = await connect(url)
   let primaries = 0
   changes.on('topology-change', ({ type }) => {
     if (type === 'MASTER_CHANGE') primaries++
   })
-  // One WAIT at a time, for all earlier changes. A WAIT per change would delay the next one.
+  // One `WAIT` at a time, for all earlier changes. A `WAIT` per change would delay the next change.
   let lastWait: Promise<unknown> = Promise.resolve()
   let nextWait: Promise<number> | null = null
   const reached = () => {
@@ -90,15 +90,16 @@ async function send(client: Awaited<ReturnType<typeof connect>>, command: readon
   }
 }
 
-/** Values that several replicas change: each change is a compare-and-set, and survives a fail-over. */
+/** Values that several replicas change. Each change is a compare-and-set and survives a fail-over. */
 export function jsonStore(redis: SharedRedis, ttl_s: string) {
   const textOf = async (key: string) => String((await redis.send('GET', key)) ?? '')
   return {
-    get: async <T>(key: string, byDefault: T): Promise<T> => decode(await textOf(key), byDefault),
-    async update<T>(key: string, byDefault: T, change: (value: T) => T): Promise<T> {
+    get: async <T>(key: string, defaultValue: T): Promise<T> =>
+      decode(await textOf(key), defaultValue),
+    async update<T>(key: string, defaultValue: T, change: (value: T) => T): Promise<T> {
       for (;;) {
         const before = await textOf(key)
-        const value = change(decode(before, byDefault))
+        const value = change(decode(before, defaultValue))
         const args = [key, before, JSON.stringify(value), ttl_s]
         if ((await redis.sendSafely('EVAL', compareAndSet, '1', ...args)) === 1) return value
       }
@@ -113,8 +114,8 @@ if (redis.call('GET', KEYS[1]) or '') ~= ARGV[1] then return 0 end
 redis.call('SET', KEYS[1], ARGV[2], 'EX', ARGV[3])
 return 1`
 
-function decode<T>(text: string, byDefault: T): T {
-  return text === '' ? byDefault : (JSON.parse(text) as T)
+function decode<T>(text: string, defaultValue: T): T {
+  return text === '' ? defaultValue : (JSON.parse(text) as T)
 }
 
 export const credentials = z.strictObject({ username: z.string(), password: z.string() })

@@ -69,7 +69,7 @@ function addSignIn(scope: FastifyInstance): void {
   })
 }
 
-/** Its documentation has no such feature. A set per user is the obvious solution. */
+/** @fastify/session has no such feature. A set per user is the obvious solution. */
 function addSignOutEverywhere(scope: FastifyInstance): void {
   scope.post('/logout/all', { preHandler: guard }, async (request, reply) => {
     const key = sessionsKey(request)

@@ -10,7 +10,7 @@ import {
 } from '../../../examples/shop/routes.ts'
 import { type JsonStore, StoreUnavailable } from './redis.ts'
 
-/** The shop of examples/shop for rivals. Each rival identifies the caller and stores the caller's data. */
+/** How a rival runs the shop of examples/shop: it identifies the caller and stores the caller's data. */
 export interface ShopParts {
   /** Admits signed-in users. @throws an error with status 401 */
   guard(request: FastifyRequest): Promise<void>
