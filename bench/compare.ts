@@ -48,7 +48,7 @@ export async function compare(args: Arguments, log: Log): Promise<boolean> {
   log(`raw values: ${saveResult('compare', result)}`)
   const heading = [
     `${head.revision.name} compared with ${base.revision.name}. ${provenanceLine(provenance)}`,
-    `Each ratio is a geometric mean with a paired t-interval. If all of the interval is worse than ${100 * tolerance} %, it is a regression.`,
+    `A ratio is a geometric mean with a paired t-interval. A regression is worse than ${100 * tolerance} % over the whole interval.`,
   ].join('\n')
   process.stdout.write(`\n${heading}\n\n${textTable(compareTable(rows))}\n`)
   return isWhole && rows.every(({ isRegression }) => !isRegression)
