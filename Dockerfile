@@ -42,7 +42,8 @@ ENV NODE_OPTIONS=--max-semi-space-size=2 \
     MALLOC_ARENA_MAX=1 \
     GATEPASS_HOST=0.0.0.0
 
-EXPOSE 4000 4001 4100 4101
+# Without the admin ports, because `docker run -P` publishes every port that is listed.
+EXPOSE 4000 4100
 # Asks the configured admin port, or else the default admin ports of the issuer and the verifier.
 HEALTHCHECK --interval=10s --timeout=3s --start-period=10s --start-interval=1s \
   CMD ["node", "-e", "const set = process.env.GATEPASS_ADMIN_PORT; Promise.any((set ? [set] : [4001, 4101]).map(async (port) => { if (!(await fetch(`http://127.0.0.1:${port}/livez`)).ok) throw port })).catch(() => process.exit(1))"]
