@@ -123,7 +123,7 @@ export async function runIssuer(context: CliContext): Promise<void> {
       app,
       metrics,
       logger,
-      reload: () => reloadClients(context, loaded, issuer.clients, logger),
+      reload: clientsReloader(context, loaded, issuer.clients, logger),
       checks: readinessChecks({ ...deps, keys, revocations, clockMonitor }),
       close: async () => {
         cleanup.stop()
@@ -312,32 +312,39 @@ function refreshingKeys(
 }
 
 /**
- * Reads the settings again and replaces the clients. Other settings keep their values from the
- * start. If the new settings are invalid, the clients stay unchanged too, and the log lists every
+ * Returns a function that reads the settings again and replaces the clients. Other settings keep their values
+ * from the start. If the new settings are invalid, the clients stay unchanged too, and the log lists every
  * problem.
  */
-function reloadClients(
+function clientsReloader(
   context: CliContext,
   first: LoadedConfig,
   clients: Clients,
   logger: Logger,
-): void {
-  try {
+): () => void {
+  let last = first
+  const reload = () => {
     const latest = configOf(context, 'issuer')
     const next = latest.settings.clients
     // The new clients must fit the unchanged settings.
     const problems = crossCheck({ ...first.settings, clients: next }, 'issuer')
     // The settings file may be missing for a moment. The default clients must not replace those in it.
-    if (hasDefaultClients(latest) && !hasDefaultClients(first)) {
+    if (hasDefaultClients(latest) && !hasDefaultClients(last)) {
       problems.push({ pointer: environmentName('clients'), detail: 'was set, and is missing' })
     }
     if (problems.length > 0) throw new GatepassError('config_invalid', { problems })
     clients.replace(next)
+    last = latest
     logger.info({ clients: next.map(({ client_id }) => client_id) }, 'clients were reloaded')
-  } catch (error) {
-    if (!isGatepassError(error, 'config_invalid')) throw error
-    const { problems, message } = error
-    logger.error({ problems, code: error.code, reason: message }, 'clients were not reloaded')
+  }
+  return () => {
+    try {
+      reload()
+    } catch (error) {
+      if (!isGatepassError(error, 'config_invalid')) throw error
+      const { problems, message } = error
+      logger.error({ problems, code: error.code, reason: message }, 'clients were not reloaded')
+    }
   }
 }
 
