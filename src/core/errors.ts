@@ -10,7 +10,7 @@ export const errorCodes = {
   token_malformed: { status: 401, title: 'The access token is malformed.' },
   token_algorithm: { status: 401, title: 'The access token uses an unsupported algorithm.' },
   token_type: { status: 401, title: 'The token is not an access token.' },
-  token_key_unknown: { status: 401, title: 'The access token is signed with an unknown key.' },
+  token_key_unknown: { status: 401, title: 'The key of the access token is unknown.' },
   token_signature: { status: 401, title: 'The signature of the access token is invalid.' },
   token_claims: { status: 401, title: 'The claims of the access token are invalid.' },
   token_expired: { status: 401, title: 'The access token has expired. Refresh it.' },

@@ -73,16 +73,18 @@ export class TokenExchange {
     requireKey(client, jkt)
     const startedAtSeconds = nowSeconds(clock)
     const subject = await tokens.findActive(request.subjectToken)
-    const { sid } = subject ?? {}
+    if (subject === null)
+      throw invalidSubject('it is no token of this issuer, has ended, or does not decrypt')
+    const { sid } = subject
     // A token without a session belongs to a service, which gets tokens of its own.
-    if (subject === null || sid === undefined) throw new GatepassError('subject_token_invalid')
+    if (sid === undefined) throw invalidSubject('it belongs to no user')
     // A bound token must not become a bearer token.
     if (subject.cnf !== undefined && jkt === undefined) {
       throw new GatepassError('dpop_proof_missing')
     }
     const { scope, act, maxExpiresAtSeconds } = narrow(subject, client.client_id, request.scope)
     const account = await accounts.findBySub(subject.sub)
-    if (!isActive(account)) throw new GatepassError('subject_token_invalid')
+    if (!isActive(account)) throw invalidSubject('its account is deleted or disabled')
     const issued = await minter.mintAccessToken({
       sub: subject.sub,
       clientId: client.client_id,
@@ -119,9 +121,16 @@ export function narrow(
     })
   }
   const before = subject.act as Actor | undefined
-  if (actorsOf(before).length >= maxActors) throw new GatepassError('subject_token_invalid')
+  if (actorsOf(before).length >= maxActors) throw invalidSubject('too many services passed it on')
   const act = before === undefined ? { sub: clientId } : { sub: clientId, act: before }
   return { scope: scopeNames(wanted).join(' '), act, maxExpiresAtSeconds: subject.exp }
+}
+
+/** @param reason for the log. The client receives the error code only. */
+function invalidSubject(reason: string): GatepassError {
+  return new GatepassError('subject_token_invalid', {
+    cause: new Error(`subject token: ${reason}`),
+  })
 }
 
 /** How and when the user signed in. */

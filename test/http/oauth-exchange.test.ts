@@ -84,12 +84,17 @@ t.test('the chain of services is named, and ends with the session', async (t) =>
 })
 
 t.test('at most eight services pass a token on', async (t) => {
-  const { signIn, exchange } = await startOAuth(t)
+  const { signIn, exchange, lines } = await startOAuth(t)
   let { access_token } = await signIn()
   for (let depth = 0; depth < 8; depth += 1) {
     access_token = (await exchange(access_token)).body.access_token
   }
   t.match(await exchange(access_token), invalid('invalid_request'))
+  t.match(
+    lines.at(-2),
+    { msg: 'refused', err: { message: /too many services/ } },
+    'the log says why',
+  )
 })
 
 t.test('an exchange widens no scope, audience, user or lifetime', async (t) => {
