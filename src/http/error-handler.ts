@@ -131,6 +131,9 @@ function invalidFields(error: unknown): GatepassError | null {
   return new GatepassError('request_invalid', { problems })
 }
 
+/** A reset of a connection whose client is still sending would lose the answer. */
+const lingerMs = 500
+
 /** Answers a request that is not valid HTTP on its socket, because it never reaches a route. */
 export function answerBrokenRequest(
   thrown: NodeJS.ErrnoException,
@@ -151,4 +154,6 @@ export function answerBrokenRequest(
       `Content-Length: ${Buffer.byteLength(body)}\r\nDate: ${new Date().toUTCString()}\r\n` +
       `Connection: close\r\n\r\n${body}`,
   )
+  // A client that keeps its end open would keep the connection, and its request could still run.
+  setTimeout(() => socket.destroy(), lingerMs).unref()
 }

@@ -1,5 +1,5 @@
 import { once } from 'node:events'
-import { type AddressInfo, connect } from 'node:net'
+import { type AddressInfo, connect, type Socket } from 'node:net'
 import t from 'tap'
 import { requestIdOf } from '../../src/http/app.ts'
 import { password, startIssuer, type TestIssuer } from '../support/issuer.ts'
@@ -231,6 +231,18 @@ t.test('I7: slow requests time out', async (t) => {
   t.ok(app.server.requestTimeout > 0 && app.server.requestTimeout <= 10_000)
   t.ok(app.server.headersTimeout > 0 && app.server.headersTimeout <= app.server.requestTimeout)
   t.ok(app.server.timeout > app.server.requestTimeout && app.server.timeout <= 60_000)
+  await app.listen({ port: 0, host: '127.0.0.1' })
+  app.server.headersTimeout = 1
+  const { port } = app.server.address() as AddressInfo
+  const client = connect({ port, host: '127.0.0.1', allowHalfOpen: true }).setEncoding('utf8')
+  t.teardown(() => client.destroy())
+  client.write('GET / HTTP/1.1\r\n')
+  const [[socket]] = await Promise.all([
+    once(app.server, 'connection') as Promise<[Socket]>,
+    once(client, 'data').then(([answer]) => t.match(answer, /^HTTP\/1\.1 408 /)),
+  ])
+  if (!socket.destroyed) await once(socket, 'close')
+  t.pass('its connection closes, though the client keeps it open')
 })
 
 t.test('a client that disconnects during a request leaves nothing behind', async (t) => {
