@@ -70,21 +70,19 @@ export function createGuard(verifier: Verifier, auth: RouteAuth = {}, metadataUr
 /** @throws `config_invalid` for another value, such as the options of a verifier */
 export function checkVerifier(verifier: Verifier): void {
   if (typeof (verifier as Partial<Verifier> | null | undefined)?.verify === 'function') return
-  throw new GatepassError('config_invalid', {
-    detail: 'The verifier must be an object that createVerifier has returned.',
-  })
+  throw invalid('The verifier must be an object that createVerifier has returned.')
 }
 
 /** @throws `config_invalid` for null and any other value that is not an object */
 export function checkGuardOptions<Options extends object>(options: Options): Options {
   if (isJsonObject(options)) return options
-  throw new GatepassError('config_invalid', { detail: 'The options of a guard must be an object.' })
+  throw invalid('The options of a guard must be an object.')
 }
 
 /** @throws `config_invalid` if an option is neither undefined nor a function */
 export function checkFunction(name: string, option: unknown): void {
   if (option === undefined || typeof option === 'function') return
-  throw new GatepassError('config_invalid', { detail: `${name} must be a function.` })
+  throw invalid(`${name} must be a function.`)
 }
 
 /** Makes an error of what `onRefused` threw: a framework would call the route after `undefined`. */
@@ -92,33 +90,36 @@ export function failureOf(thrown: unknown): Error {
   return thrown instanceof Error ? thrown : asGatepassError(thrown)
 }
 
-type Requirement = keyof RouteAuth
+type Check = readonly [isValid: (value: unknown) => boolean, expected: string]
 
-const isAcceptable: { readonly [name in Requirement]: (value: unknown) => boolean } = {
-  scope: (value) => typeof value === 'string' && isScopeList(value),
-  audience: isNameOrNames,
-  failClosed: (value) => typeof value === 'boolean' || isStaleness(value),
-  dpop: (value) => typeof value === 'boolean',
+/** The requirements of a route. */
+const checks: { readonly [name in keyof RouteAuth]-?: Check } = {
+  scope: [isScopeList, 'a text of scopes, separated by spaces'],
+  audience: [isNameOrNames, 'a name, or an array of names'],
+  failClosed: [isFailClosed, 'true, false or { maxStalenessSeconds }'],
+  dpop: [(value) => typeof value === 'boolean', 'true or false'],
 }
 
-function isStaleness(value: unknown): boolean {
+function isFailClosed(value: unknown): boolean {
+  if (typeof value === 'boolean') return true
   if (!isJsonObject(value) || Object.keys(value).join() !== 'maxStalenessSeconds') return false
   const { maxStalenessSeconds } = value
   return Number.isFinite(maxStalenessSeconds) && Number(maxStalenessSeconds) >= 0
 }
 
 function readRequirements(auth: unknown): RouteAuth {
-  if (isJsonObject(auth)) {
-    const given = Object.entries(auth).filter(([, value]) => value !== undefined)
-    const isValid = ([name, value]: readonly [string, unknown]) =>
-      Object.hasOwn(isAcceptable, name) && isAcceptable[name as Requirement](value)
-    if (given.every(isValid)) return Object.fromEntries(given)
+  if (!isJsonObject(auth)) throw invalid('The auth of a route must be false, or an object.')
+  const given = Object.entries(auth).filter(([, value]) => value !== undefined)
+  for (const [name, value] of given) {
+    if (!Object.hasOwn(checks, name)) throw invalid(`There is no requirement ${name}.`)
+    const [isValid, expected] = checks[name as keyof RouteAuth]
+    if (!isValid(value)) throw invalid(`The requirement ${name} must be ${expected}.`)
   }
-  throw new GatepassError('config_invalid', {
-    detail:
-      'The auth of a route must be false, or { scope, audience, failClosed, dpop }, ' +
-      'with scopes separated by spaces.',
-  })
+  return Object.fromEntries(given)
+}
+
+function invalid(detail: string): GatepassError {
+  return new GatepassError('config_invalid', { detail })
 }
 
 /** Scheme of the `Authorization` header: RFC 6750 §2.1, RFC 9449 §7.1. */
@@ -190,9 +191,10 @@ function isProduction(): boolean {
   }
 }
 
-/** Tells whether a text is a list of scopes (RFC 6749 §3.3), one at least, separated by spaces. */
-export function isScopeList(text: string): boolean {
-  return /^ *[\x21\x23-\x5b\x5d-\x7e][\x21\x23-\x5b\x5d-\x7e ]*$/.test(text)
+/** Tells whether a value is a list of scopes (RFC 6749 §3.3), one at least, separated by spaces. */
+export function isScopeList(value: unknown): boolean {
+  const list = /^ *[\x21\x23-\x5b\x5d-\x7e][\x21\x23-\x5b\x5d-\x7e ]*$/
+  return typeof value === 'string' && list.test(value)
 }
 
 /**

@@ -97,6 +97,12 @@ t.test('accepts a DPoP proof over HTTP/2, for the host of the request', async (t
 })
 
 t.test('a misspelt requirement prevents the start', async (t) => {
+  t.throws(() => requireToken(verifier, { scopes: 'a' } as never), {
+    message: 'There is no requirement scopes.',
+  })
+  t.throws(() => requireToken(verifier, { scope: 'a', dpop: 'no' } as never), {
+    message: 'The requirement dpop must be true or false.',
+  })
   for (const given of [{ scopes: 'a' }, null, ['a'], 'a']) {
     t.throws(() => requireToken(verifier, given as never), { code: 'config_invalid' })
     t.throws(() => tokenGuard(verifier, given as never), { code: 'config_invalid' })
