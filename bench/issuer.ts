@@ -3,6 +3,7 @@ import { randomBytes } from 'node:crypto'
 import { mkdirSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { inTurns } from './harness/http.ts'
+import { isInMemory } from './harness/machine.ts'
 import { type Environment, runCommand, type Server, startService } from './harness/processes.ts'
 import type { Bench } from './harness/scenario.ts'
 import type { HttpRequest } from './harness/traffic.ts'
@@ -39,6 +40,9 @@ export function createIssuer(
   bench: Bench,
   createData: (running: RunningIssuer) => Promise<void> = async () => {},
 ) {
+  if (isInMemory(bench.scratch)) {
+    throw new Error('A flush to memory costs nothing: set TMPDIR to a folder on a disk.')
+  }
   const template = join(bench.scratch, `${name}-template`)
   const secret = newSecret()
   const env = {

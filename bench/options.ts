@@ -53,7 +53,7 @@ export function readArguments(args: readonly string[]) {
       document: { type: 'boolean', default: false },
     },
   })
-  const base = values.quick ? quick : full
+  const defaults = values.quick ? quick : full
   if (positionals.length === 0) throw new UsageError('Name a scenario or a command.')
   const isWhole = !values.quick && values.only === ''
   if (values.document && !isWhole)
@@ -63,11 +63,11 @@ export function readArguments(args: readonly string[]) {
     /** Names of scenarios, or a command and its arguments. */
     names: positionals as readonly string[],
     options: {
-      rounds: positiveInteger(rounds, base.rounds),
-      duration_s: positiveInteger(duration, base.duration_s),
-      warmup_s: base.warmup_s,
-      connections: positiveInteger(connections, base.connections),
-      maxSessions: positiveInteger(sessions, base.maxSessions),
+      rounds: positiveInteger(rounds, defaults.rounds),
+      duration_s: positiveInteger(duration, defaults.duration_s),
+      warmup_s: defaults.warmup_s,
+      connections: positiveInteger(connections, defaults.connections),
+      maxSessions: positiveInteger(sessions, defaults.maxSessions),
     } satisfies BenchOptions,
     only: values.only,
     tolerance: positiveInteger(tolerance, 5) / 100,

@@ -14,7 +14,8 @@ export class Workspace {
   readonly cores = chooseCores()
 
   constructor(log: Log) {
-    if (this.cores === null) log('Not pinned to cores: that takes taskset, and two cores.')
+    if (this.cores === null)
+      log('Processes are not pinned to cores: that needs taskset and two cores.')
     this.#log = log
     this.#root = mkdtempSync(join(tmpdir(), 'gatepass-bench-'))
     // Postgres runs as another user, in a folder below.

@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process'
-import { cpSync, existsSync, mkdtempSync } from 'node:fs'
+import { cpSync, mkdtempSync, rmSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { ReadyMessage } from '../../src/cli/shutdown.ts'
@@ -46,18 +46,17 @@ function startOf(role: Role): Scenario {
   }
 }
 
-/** Builds the program of the image from the package, once. @returns its main module */
+/** Builds the program of the image from the package. @returns its main module */
 function bundle(cli: string): string {
   const gatepass = join(dirname(cli), '../..')
   const copy = `${gatepass}-bundled`
   const dist = join(copy, 'dist')
-  if (!existsSync(copy)) {
-    cpSync(gatepass, copy, { recursive: true })
-    for (const script of ['bundle', 'warm-up']) {
-      const path = join(import.meta.dirname, `../../scripts/${script}.ts`)
-      const env = { ...process.env, ...imageEnv }
-      execFileSync(process.execPath, [path, dist], { stdio: 'inherit', env })
-    }
+  rmSync(copy, { recursive: true, force: true })
+  cpSync(gatepass, copy, { recursive: true })
+  for (const script of ['bundle', 'warm-up']) {
+    const path = join(import.meta.dirname, `../../scripts/${script}.ts`)
+    const env = { ...process.env, ...imageEnv }
+    execFileSync(process.execPath, [path, dist], { stdio: 'inherit', env })
   }
   return join(dist, 'cli/main.js')
 }

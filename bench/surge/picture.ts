@@ -107,7 +107,7 @@ function row(system: SystemResult, top: number, x: Scale, most: number): string[
   const bottom = top + rowHeight - 8
   const y = (value: number) => bottom - (Math.min(value, most) / most) * (bottom - top - 26)
   const colour = system.name.startsWith('gatepass') ? 'ours' : 'other'
-  const places = system.series.map(({ tMs, requests }) => `${near(x(tMs))},${near(y(requests))}`)
+  const places = system.series.map(({ tMs, actions }) => `${near(x(tMs))},${near(y(actions))}`)
   const [from, to] = [system.series[0], system.series.at(-1)].map((one) => near(x(one?.tMs ?? 0)))
   const middle = (top + bottom) / 2 + 10
   return [

@@ -109,7 +109,7 @@ export class Recorder {
 
 function countsOf(actions: readonly Action[]) {
   const failed = actions.filter(({ failure }) => failure !== null)
-  return { requests: actions.length, failures: failed.length }
+  return { actions: actions.length, failures: failed.length }
 }
 
 function countEach(all: readonly string[]): Readonly<Record<string, number>> {

@@ -19,7 +19,7 @@ function systemResult(name: string, title: string, totals: Partial<Totals>): Sys
     phases: script.levels.map((level) => {
       return {
         ...level,
-        requests: 100,
+        actions: 100,
         failures: 0,
         p50: level.factor,
         p99: 350 * level.factor,
@@ -27,7 +27,7 @@ function systemResult(name: string, title: string, totals: Partial<Totals>): Sys
     }),
     series: [0, 1_000, 2_000].map((tMs, n) => ({
       tMs,
-      requests: 70 + n,
+      actions: 70 + n,
       failures: n === 1 ? 3 : 0,
     })),
     totals: {

@@ -55,7 +55,7 @@ t.test('a shop without faults: no goal is missed', async (t) => {
     factors,
   )
   const [before, , most] = phases
-  t.ok((most?.requests ?? 0) > 10 * (before?.requests ?? 0), 'ten times the load, for longer')
+  t.ok((most?.actions ?? 0) > 10 * (before?.actions ?? 0), 'ten times the load, for longer')
   t.equal(series.length, 2)
 })
 
