@@ -17,7 +17,7 @@ export const errorCodes = {
   token_not_yet_valid: { status: 401, title: 'The access token is not valid yet.' },
   token_revoked: {
     status: 401,
-    title: 'The session of the access token has ended. Sign in again.',
+    title: 'The access token is revoked. Refresh it, or sign in again.',
   },
   token_unbound: {
     status: 401,
