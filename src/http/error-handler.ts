@@ -55,6 +55,7 @@ export function noteError(
 /** States of the service in which every request fails, without a cause of its own. */
 const failingStates: ReadonlySet<ErrorCode> = new Set([
   'overloaded',
+  'shutting_down',
   'keys_unavailable',
   'revocations_stale',
 ])

@@ -1,6 +1,7 @@
 import { once } from 'node:events'
 import { type AddressInfo, connect, type Socket } from 'node:net'
 import t from 'tap'
+import { GatepassError } from '../../src/core/errors.ts'
 import { requestIdOf } from '../../src/http/app.ts'
 import { password, startIssuer, type TestIssuer } from '../support/issuer.ts'
 
@@ -304,6 +305,13 @@ t.test('an internal error is logged, and its details are hidden from the client'
   t.equal(failed.length, 1 + attempts)
   const errors = failed.filter(({ level }) => level === 50)
   t.ok(errors.length < attempts, 'an error that repeats is logged once a second')
+  t.comment('the clients of requests that outlast the shutdown have left')
+  issuer.accounts.findByLoginName = async () => {
+    throw new GatepassError('shutting_down')
+  }
+  t.equal((await issuer.login()).statusCode, 503)
+  const refused = issuer.lines.find(({ code }) => code === 'shutting_down')
+  t.match(refused, { level: 20, msg: 'refused' })
 })
 
 const trace = '4bf92f3577b34da6a3ce929d0e0e4736'
