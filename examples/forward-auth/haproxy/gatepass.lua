@@ -47,6 +47,19 @@ local function refuse(txn, status, answer)
   txn:done(reply)
 end
 
+-- Returns whether the request has the headers. HAProxy says nothing if its buffer has no room for one,
+-- so a client with long headers could choose which of these the application receives.
+local function set_identity(txn, from_verifier)
+  for _, name in ipairs(identity) do
+    txn.http:req_set_header(name, value_of(from_verifier, name) or '')
+  end
+  local sent = txn.http:req_get_headers()
+  for _, name in ipairs(identity) do
+    if value_of(sent, name) ~= (value_of(from_verifier, name) or '') then return false end
+  end
+  return true
+end
+
 core.register_action('gatepass', { 'http-req' }, function(txn)
   local answer = core.httpclient():get({
     url = 'http://gatepass/verify?scope=' .. (txn:get_var('txn.scope') or ''),
@@ -57,8 +70,8 @@ core.register_action('gatepass', { 'http-req' }, function(txn)
   if answer.status ~= 200 then
     return refuse(txn, refusals[answer.status] and answer.status or 503, answer)
   end
-  for _, name in ipairs(identity) do
-    txn.http:req_set_header(name, value_of(answer.headers, name) or '')
+  if not set_identity(txn, answer.headers) then
+    return txn:done(txn:reply({ status = 431 }))
   end
   txn:set_var('txn.gatepass', 'accepted')
 end)
