@@ -124,6 +124,21 @@ export async function testMisledProxies(t: Test, { application, call }: Behind):
     }
   })
 
+  await t.test(
+    'A24: long headers of a client leave room for our headers, or get a 4xx',
+    async (t) => {
+      const scope = Array.from({ length: 200 }, (_, n) => `orders:${1_000 + n}`).join(' ')
+      for (let length = 3_500; length <= 6_500; length += 100) {
+        const long = 'x'.repeat(length)
+        const { status } = await call({ headers: [...bearer({ scope }), 'X-A', long, 'X-B', long] })
+        if (status !== 200) t.match(status, /^4/)
+        for (const seen of reached()) {
+          t.same(headersLike(seen.headers, 'x-auth'), identityOf('user-1', scope))
+        }
+      }
+    },
+  )
+
   await t.test('A24: a client cannot upgrade to a protocol of further requests', async (t) => {
     for (const upgrade of [
       ...[['h2c'], ['foo'], ['h2c, websocket'], ['websocket, h2c'], ['websocket,foo']],
