@@ -1,4 +1,3 @@
-import { setTimeout as wait } from 'node:timers/promises'
 import { type BackoffLimits, backoffMs } from '../core/backoff.ts'
 import { type Clock, nowSeconds } from '../core/clock.ts'
 import { randomId } from '../core/secrets.ts'
@@ -14,10 +13,10 @@ const logoutEvent = 'http://schemas.openid.net/event/backchannel-logout'
 const tokenLifetimeSeconds = 120
 const pageSize = 100
 /**
- * Notifications that are in progress or wait for their next attempt. At this number, reading the log
- * waits, and notifications that fail are left for another reading of the log.
+ * Notifications that wait for their next attempt. At this number, further ones that fail are left for another
+ * reading of the log.
  */
-const defaultMaxPending = 10_000
+const defaultMaxWaiting = 10_000
 /**
  * First attempts at the same time. Later attempts have the same limit of their own, so a client that
  * does not answer delays no first attempt at another client.
@@ -42,7 +41,7 @@ export interface BackchannelLogoutOptions {
   /** Delays between attempts. Default: 1 s to 60 s. */
   readonly backoff?: BackoffLimits | undefined
   /** Default: 10,000. */
-  readonly maxPending?: number | undefined
+  readonly maxWaiting?: number | undefined
   /** Called when a client could not be notified in time. */
   readonly onFailure?: ((clientId: string, error: unknown) => void) | undefined
 }
@@ -68,8 +67,10 @@ export class BackchannelLogout {
   readonly #attempting = { first: 0, later: 0 }
   readonly #posts = new PostLimit()
   readonly #closing = new AbortController()
+  /** Ends the pause of each notification that waits for its next attempt. */
+  readonly #pauses = new Set<() => void>()
   readonly #follow = new SingleFlight(() => this.#readLog())
-  readonly #maxPending: number
+  readonly #maxWaiting: number
   #position = logStart
   /** When the log is read again from its start, for the notifications that were left. */
   #rereadAtMs = Number.POSITIVE_INFINITY
@@ -78,7 +79,7 @@ export class BackchannelLogout {
 
   constructor(options: BackchannelLogoutOptions) {
     this.#options = options
-    this.#maxPending = options.maxPending ?? defaultMaxPending
+    this.#maxWaiting = options.maxWaiting ?? defaultMaxWaiting
   }
 
   /**
@@ -116,6 +117,7 @@ export class BackchannelLogout {
     clearInterval(this.#timer)
     this.#unsubscribe()
     this.#closing.abort()
+    for (const end of this.#pauses) end()
     await this.#follow.settled()
     await Promise.all(this.#pending.values())
   }
@@ -127,7 +129,7 @@ export class BackchannelLogout {
       this.#position = logStart
       this.#rereadAtMs = Number.POSITIVE_INFINITY
     }
-    while (this.#pending.size < this.#maxPending && this.#attempting.first < maxAttempts) {
+    while (this.#attempting.first < maxAttempts && !this.#closing.signal.aborted) {
       const page = await store.revocationsAfter(this.#position, pageSize)
       for (const { kind, id, atMs } of page) {
         if (kind !== 'session' || this.#pending.has(id)) continue
@@ -149,13 +151,25 @@ export class BackchannelLogout {
         onFailure?.(delivery.clientId, delivery.lastError)
         return
       }
-      // A client that does not answer must not keep the notifications of other clients from being read.
-      if (this.#pending.size >= this.#maxPending) {
+      if (this.#pauses.size >= this.#maxWaiting) {
         this.#rereadAtMs = Math.min(this.#rereadAtMs, clock.nowMs() + backoff.maxMs)
         return
       }
-      await wait(backoffMs(attempt, backoff), undefined, { ref: false, signal }).catch(() => {})
+      if (!signal.aborted) await this.#pause(backoffMs(attempt, backoff))
     }
+  }
+
+  /** Not by the signal of the close: it would compare each of 10,000 listeners with all others. */
+  #pause(ms: number): Promise<void> {
+    const { promise, resolve } = Promise.withResolvers<void>()
+    const end = () => {
+      clearTimeout(timer)
+      this.#pauses.delete(end)
+      resolve()
+    }
+    const timer = setTimeout(end, ms).unref()
+    this.#pauses.add(end)
+    return promise
   }
 
   /** Returns whether there is nothing left to do. A later attempt is left out if there are too many. */

@@ -248,7 +248,7 @@ t.test('a client that does not answer delays no other client', async (t) => {
 
 t.test('a client that fails takes the place of no other client', async (t) => {
   const statuses = [500]
-  const options = { backoff, maxPending: 50 }
+  const options = { backoff, maxWaiting: 50 }
   const { broken, clock, logout } = await endMany(t, 120, statuses, options)
   const before = broken.tokens.length
   statuses[0] = 200
