@@ -7,7 +7,7 @@ import {
   requireGrant,
 } from '../issuer/clients.ts'
 import type { TokenMinter } from '../issuer/token-minter.ts'
-import { formatForm, malformed, maxParameters } from './form.ts'
+import { formatForm, malformed, maxParameters, severalAudiences } from './form.ts'
 import { NamedRefusal, toOAuthError } from './oauth-error.ts'
 
 /** The supported values of `prompt` (OpenID Connect Core §3.1.2.1). */
@@ -125,7 +125,7 @@ export function validateRequest(
   }
   const state = repeated.has('state') ? undefined : values.state
   try {
-    if (repeated.has('resource')) throw new GatepassError('resource_not_allowed')
+    if (repeated.has('resource')) throw severalAudiences()
     refuseRepeated(repeated)
     return { client, redirectUri, state, ...validateOthers(values, client, rules) }
   } catch (error) {

@@ -22,7 +22,7 @@ export function parseForm(body: string): Form {
     if (value === '') continue
     if (form.has(name)) {
       if (name === 'resource' || name === 'audience') {
-        throw new GatepassError('resource_not_allowed', { detail: 'A token has one audience.' })
+        throw severalAudiences()
       }
       throw malformed('A parameter comes twice.')
     }
@@ -44,6 +44,11 @@ export function requireParameter(form: Form, name: string): string {
   const value = form.get(name)
   if (value === undefined) throw malformed(`The parameter ${name} is required.`)
   return value
+}
+
+/** RFC 8707 §2 allows several audiences. */
+export function severalAudiences(): GatepassError {
+  return new GatepassError('resource_not_allowed', { detail: 'A token has one audience.' })
 }
 
 export function malformed(detail: string): GatepassError {

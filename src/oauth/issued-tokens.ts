@@ -87,7 +87,7 @@ export class IssuedTokens {
     const { sessions } = this.#options
     const found = await this.#findSession(token)
     if (found !== null) {
-      if (found.session.clientId !== client.client_id) throw new GatepassError('grant_invalid')
+      requireOwn(found.session.clientId, client)
       return sessions.logout(found.session.sid, audit)
     }
     const claims = await this.findActive(token)
@@ -95,7 +95,7 @@ export class IssuedTokens {
       if (await this.#isUnreadable(token)) throw new GatepassError('token_not_revocable')
       return
     }
-    if (claims.client_id !== client.client_id) throw new GatepassError('grant_invalid')
+    requireOwn(claims.client_id, client)
     // A service may not end the session of a user whose token it has exchanged.
     if (claims.sid === undefined || claims.act !== undefined) {
       throw new GatepassError('token_not_revocable')
@@ -165,6 +165,12 @@ export class IssuedTokens {
       if (kind !== 'key') this.#revoked.add({ kind, id, at_s: Math.floor(atMs / 1000) })
     }
   }
+}
+
+/** @throws `grant_invalid` for the token of another client */
+function requireOwn(clientId: string | undefined, client: Client): void {
+  if (clientId === client.client_id) return
+  throw new GatepassError('grant_invalid', { detail: 'The token belongs to another client.' })
 }
 
 function introspectionOf(session: Session, issuer: string): Introspection {

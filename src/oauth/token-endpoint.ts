@@ -32,7 +32,7 @@ import {
 } from './authorization-codes.ts'
 import type { BackchannelLogout } from './backchannel-logout.ts'
 import { type Consents, withdrawnReason } from './consents.ts'
-import { type Form, malformed, requireParameter } from './form.ts'
+import { type Form, malformed, requireParameter, severalAudiences } from './form.ts'
 import type { IdTokens } from './id-tokens.ts'
 import { accessTokenUrn, type TokenExchange } from './token-exchange.ts'
 
@@ -175,7 +175,9 @@ export class TokenEndpoint {
     const resource = form.get('resource') ?? grant.resource
     // RFC 8707 §2.2: the authorization request may have named one audience.
     if (grant.resource !== undefined && resource !== grant.resource) {
-      throw new GatepassError('resource_not_allowed')
+      throw new GatepassError('resource_not_allowed', {
+        detail: 'The code is for another audience.',
+      })
     }
     const audience = minter.audienceOf(client, resource)
     const { amr, userAgent, authTimeMs, nonce } = grant
@@ -235,7 +237,7 @@ export class TokenEndpoint {
     const audience = form.get('audience') ?? resource
     if (audience === undefined) throw malformed('The parameter audience or resource is required.')
     if (resource !== undefined && resource !== audience) {
-      throw new GatepassError('resource_not_allowed', { detail: 'A token has one audience.' })
+      throw severalAudiences()
     }
     const exchanged = { subjectToken, audience, scope: form.get('scope'), jkt }
     const issued = await this.#options.exchange.exchange(client, exchanged, audit)

@@ -38,7 +38,10 @@ t.test('a user signs in on the page, and the client gets tokens for the code', a
     return issuer.token({ ...redemption, code: answer?.code ?? '', ...(resource && { resource }) })
   }
   t.equal(claimsOf((await redeem()).body.access_token).aud, reports)
-  t.match(await redeem(audience), { status: 400, body: { error: 'invalid_target' } })
+  t.match(await redeem(audience), {
+    status: 400,
+    body: { error: 'invalid_target', error_description: /another audience/ },
+  })
 })
 
 t.test('a user who is signed in is not asked again, until the sign-in ends', async (t) => {
@@ -596,7 +599,10 @@ t.test('an authorization request by POST is redirected to GET', async (t) => {
   const twice = new URLSearchParams({ ...goodRequest, resource: 'a' })
   twice.append('resource', 'b')
   const { headers: again } = await visitor.post('/oauth/authorize', twice, headers)
-  t.match((await visitor.get(String(again.location))).answer, { error: 'invalid_target' })
+  t.match((await visitor.get(String(again.location))).answer, {
+    error: 'invalid_target',
+    error_description: /one audience/,
+  })
 })
 
 t.test('a pushed request is not used up if the store takes no code', async (t) => {

@@ -55,7 +55,10 @@ export async function verifyRoutes(
       const { scope } = request.query
       const admit = (token: AccessTokenClaims) => {
         const identity = identityHeaders(token)
-        if (identity === null) return refuse(new GatepassError('token_claims'))
+        if (identity === null) {
+          const detail = 'No header can carry the claims.'
+          return refuse(new GatepassError('token_claims', { detail }))
+        }
         reply.headers(identity).header('cache-control', 'no-store').send(undefined)
       }
       const refuse = (thrown: unknown) => {
