@@ -233,16 +233,15 @@ async function endMany(
   }
   for (let n = 0; n < count; n += 1) await end('spa', `session-${n}`)
   await end('backend', 'the last')
-  await until('the other client is notified', async () => {
-    await logout.refresh()
-    return working.tokens.length === 1
-  })
+  // One reading reaches the end of the log, however many notifications wait.
+  await logout.refresh()
+  await until('the other client is notified', () => working.tokens.length === 1)
   t.equal(claimsOf(working.tokens[0] ?? '').sid, 'the last')
   return { broken, clock, logout }
 }
 
 t.test('a client that does not answer delays no other client', async (t) => {
-  const { broken } = await endMany(t, 1_200, [], { backoff: { minMs: 60_000, maxMs: 60_000 } })
+  const { broken } = await endMany(t, 900, [], { backoff: { minMs: 60_000, maxMs: 60_000 } })
   t.ok(broken.requests.length <= 250, `${broken.requests.length} notifications wait for it`)
 })
 
