@@ -159,7 +159,10 @@ export class BackchannelLogout {
     }
   }
 
-  /** Not by the signal of the close: it would compare each of 10,000 listeners with all others. */
+  /**
+   * Waits for a time, or until the close. An AbortSignal would compare each of 10,000 listeners with all
+   * others, so each pause has a function of its own.
+   */
   #pause(ms: number): Promise<void> {
     const { promise, resolve } = Promise.withResolvers<void>()
     const end = () => {
