@@ -53,22 +53,22 @@ const strings = /("[^"\\]*(?:\\.[^"\\]*)*")(\s*:)?/g
  */
 export function hasMisreadName(value: unknown, text: string): boolean {
   if (!text.includes('\\')) return false
-  const read = namesWithBackslash(value)
-  if (read.length === 0) return false
+  const read = namesIn(value)
+  if (!read.some((name) => name.includes('\\'))) return false
   const found = [...text.matchAll(strings)]
   const names = found.flatMap(([, name = '', isName]) => (isName ? String(JSON.parse(name)) : []))
-  const written = names.filter((name) => name.includes('\\'))
-  return JSON.stringify(read.sort()) !== JSON.stringify(written.sort())
+  // All names are compared: a misread name may replace another name of its object.
+  return JSON.stringify(read.sort()) !== JSON.stringify(names.sort())
 }
 
-function namesWithBackslash(value: unknown): string[] {
+function namesIn(value: unknown): string[] {
   const names: string[] = []
   // A recursion would end at a value that is nested too deeply.
   const found = [value]
   for (const one of found) {
     if (typeof one !== 'object' || one === null) continue
     for (const name of Object.keys(one)) {
-      if (name.includes('\\')) names.push(name)
+      if (!Array.isArray(one)) names.push(name)
       found.push((one as { readonly [name: string]: unknown })[name])
     }
   }

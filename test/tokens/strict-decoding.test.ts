@@ -73,6 +73,10 @@ t.test('a name that JSON.parse misreads is read as it is written', async (t) => 
   t.same(parse(text), { a: 1, cnf: 2 })
   t.same(parse(`[{"\\\\u0":1},${text}]`), [{ '\\u0': 1 }, { a: 1, cnf: 2 }])
   t.equal(parse('{"a":1,"\\u0063nf":2,"cnf":3}'), undefined)
+  // The misreading depends on the number of members, too.
+  t.same(parse('{"a":1,"\\\\u0":2,"b":3}'), { a: 1, '\\u0': 2, b: 3 })
+  const beside = '{"a":1,"\\u0063nf":2,"\\\\u0":3}'
+  t.same(parse(beside), { a: 1, cnf: 2, '\\u0': 3 }, 'a name that it would replace')
 })
 
 t.test('refuses bytes that are not UTF-8, and a byte order mark', async (t) => {
