@@ -77,7 +77,7 @@ function decideCurrent(session: Session, request: RotationRequest): RotationDeci
   const { idempotencyKey, nowMs } = request
   const isReplay = isRemembered(session.replayKeys, idempotencyKey)
   // A copy of the last retry may still arrive, and this generation must then be the current one.
-  if (isWithinGrace(session.mintedAtMs, request) || isWithinGrace(session.lastRetryAtMs, request)) {
+  if (isRecent(session.mintedAtMs, request) || isRecent(session.lastRetryAtMs, request)) {
     if (session.presented && (isReplay || idempotencyKey === null)) return replay(session)
     const replayKeys = isReplay
       ? session.replayKeys
@@ -88,7 +88,7 @@ function decideCurrent(session: Session, request: RotationRequest): RotationDeci
   // limit, a thief could poll with such a copy and never be detected.
   if (!isReplay) return rotate(session, request)
   if (session.lateReplayAtMs === null) return replay({ ...session, lateReplayAtMs: nowMs })
-  return isWithinGrace(session.lateReplayAtMs, request) ? replay(session) : rotate(session, request)
+  return isRecent(session.lateReplayAtMs, request) ? replay(session) : rotate(session, request)
 }
 
 /** Decides a request with the previous generation. Returns null for reuse. */
@@ -130,6 +130,14 @@ function mint(session: Session, request: RotationRequest, generation: number): S
 /** An instant in the future, by a clock that is behind, is within the grace period. */
 function isWithinGrace(sinceMs: number | null, { nowMs, policy }: RotationRequest): boolean {
   return sinceMs !== null && Math.max(0, nowMs - sinceMs) < policy.graceMs
+}
+
+/**
+ * An instant further in the future than the grace period is from a clock that was ahead. It must not keep
+ * a generation current until then, because no reuse would be detected meanwhile.
+ */
+function isRecent(sinceMs: number | null, { nowMs, policy }: RotationRequest): boolean {
+  return sinceMs !== null && Math.abs(nowMs - sinceMs) < policy.graceMs
 }
 
 function rememberKey(keys: Buffer | null, key: Buffer | null): Buffer | null {

@@ -324,6 +324,38 @@ export const rotationCases: readonly RotationCase[] = [
     after: { ...unchanged, presented: true },
   },
   {
+    title: 'a clock that was set back by the grace period, the current generation: rotated',
+    session: fifth({ presented: true }),
+    request: { generation: 5, nowMs: t0 - policy.graceMs },
+    outcome: 'rotated',
+    after: { generation: 6, mintedAtMs: t0 - policy.graceMs },
+  },
+  {
+    title: 'a clock that was set back after a retry, the current generation: rotated',
+    session: fifth({ firstRetryAtMs: t0 + dayMs, lastRetryAtMs: t0 + dayMs }),
+    request: { generation: 5, nowMs: late },
+    outcome: 'rotated',
+    after: { generation: 6, mintedAtMs: late },
+  },
+  {
+    title: 'a clock that was set back after a late replay, its key again: rotated',
+    session: fifth({
+      presented: true,
+      replayKeys: remembered(otherKey),
+      lateReplayAtMs: t0 + dayMs,
+    }),
+    request: { generation: 5, nowMs: late, idempotencyKey: otherKey },
+    outcome: 'rotated',
+    after: { generation: 6, mintedAtMs: late },
+  },
+  {
+    title: 'a clock that was set back, the previous generation: replayed',
+    session: fifth({ presented: true }),
+    request: { generation: 4, nowMs: t0 - dayMs },
+    outcome: 'replayed',
+    after: unchanged,
+  },
+  {
     title: 'a revoked session: revoked, whatever the generation',
     session: revoke(fifth(), t0, policy.revokedKeptMs),
     request: { generation: 9, nowMs: t0 + 1 },
