@@ -2,8 +2,13 @@ import { asGatepassError, type ErrorCode, GatepassError, toProblem } from '../co
 import type { AccessTokenClaims } from '../tokens/access-token.ts'
 import { isJsonObject } from '../tokens/strict-decoding.ts'
 import { usableAlgorithms } from '../tokens/verification-key.ts'
-import { isNameOrNames } from './claims.ts'
-import type { DpopPresentation, TokenRequirements } from './requirements.ts'
+import {
+  checkRequirement,
+  type DpopPresentation,
+  type RequirementCheck,
+  requirementChecks,
+  type TokenRequirements,
+} from './requirements.ts'
 import { type Verifier, verifyNowOf } from './verifier.ts'
 
 /** Requirements of a route, beyond a valid token. */
@@ -90,21 +95,11 @@ export function failureOf(thrown: unknown): Error {
   return thrown instanceof Error ? thrown : asGatepassError(thrown)
 }
 
-type Check = readonly [isValid: (value: unknown) => boolean, expected: string]
-
 /** The requirements of a route. */
-const checks: { readonly [name in keyof RouteAuth]-?: Check } = {
+const checks: { readonly [name in keyof RouteAuth]-?: RequirementCheck } = {
+  ...requirementChecks,
   scope: [isScopeList, 'a text of scopes, separated by spaces'],
-  audience: [isNameOrNames, 'a name, or an array of names'],
-  failClosed: [isFailClosed, 'true, false or { maxStalenessSeconds }'],
   dpop: [(value) => typeof value === 'boolean', 'true or false'],
-}
-
-function isFailClosed(value: unknown): boolean {
-  if (typeof value === 'boolean') return true
-  if (!isJsonObject(value) || Object.keys(value).join() !== 'maxStalenessSeconds') return false
-  const { maxStalenessSeconds } = value
-  return Number.isFinite(maxStalenessSeconds) && Number(maxStalenessSeconds) >= 0
 }
 
 function readRequirements(auth: unknown): RouteAuth {
@@ -112,8 +107,7 @@ function readRequirements(auth: unknown): RouteAuth {
   const given = Object.entries(auth).filter(([, value]) => value !== undefined)
   for (const [name, value] of given) {
     if (!Object.hasOwn(checks, name)) throw invalid(`There is no requirement ${name}.`)
-    const [isValid, expected] = checks[name as keyof RouteAuth]
-    if (!isValid(value)) throw invalid(`The requirement ${name} must be ${expected}.`)
+    checkRequirement(name, value, checks[name as keyof RouteAuth])
   }
   return Object.fromEntries(given)
 }

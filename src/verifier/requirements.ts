@@ -2,7 +2,8 @@ import { GatepassError } from '../core/errors.ts'
 import { synchronous } from '../core/promise.ts'
 import { type AccessTokenClaims, hasScopes } from '../tokens/access-token.ts'
 import type { DpopProof } from '../tokens/dpop-proof.ts'
-import { checkAudience } from './claims.ts'
+import { isJsonObject } from '../tokens/strict-decoding.ts'
+import { checkAudience, isNameOrNames } from './claims.ts'
 import type { DpopProofs } from './dpop/dpop-proofs.ts'
 import type { Revocations } from './revocations/revocation-list.ts'
 
@@ -49,10 +50,48 @@ const requirementNames: ReadonlySet<string> = new Set([
 ] satisfies (keyof TokenRequirements)[])
 
 /**
+ * Which values a requirement may have, and their description for the developer of the application.
+ * @internal
+ */
+export type RequirementCheck = readonly [isValid: (value: unknown) => boolean, expected: string]
+
+/** @internal */
+export const requirementChecks = {
+  audience: [isNameOrNames, 'a name, or an array of names'],
+  failClosed: [isFailClosed, 'true, false or { maxStalenessSeconds }'],
+} as const satisfies { readonly [name in keyof TokenRequirements]?: RequirementCheck }
+
+function isFailClosed(value: unknown): value is TokenRequirements['failClosed'] {
+  if (typeof value === 'boolean') return true
+  if (!isJsonObject(value) || Object.keys(value).join() !== 'maxStalenessSeconds') return false
+  const { maxStalenessSeconds } = value
+  return Number.isFinite(maxStalenessSeconds) && Number(maxStalenessSeconds) >= 0
+}
+
+/**
+ * @throws `config_invalid` for an invalid value
+ * @internal
+ */
+export function checkRequirement(
+  name: string,
+  value: unknown,
+  [isValid, expected]: RequirementCheck,
+): void {
+  if (isValid(value)) return
+  const detail = `The requirement ${name} must be ${expected}.`
+  throw new GatepassError('config_invalid', { detail })
+}
+
+const scopeCheck: RequirementCheck = [
+  (value) => typeof value === 'string',
+  'a text, with scopes separated by spaces',
+]
+
+/**
  * Checks the requirements of one use of a verified token, cached or not.
  *
  * @throws `revocations_stale`, `token_claims` or `scope_insufficient`; `config_invalid` for a
- *   misspelled requirement, because it must not be ignored, and for a list of scopes
+ *   misspelled or invalid requirement, because it must not be ignored
  * @internal
  */
 export function checkRequirements(
@@ -73,23 +112,24 @@ export function checkRequirements(
     )
     if (!(staleness <= maxStaleness)) throw new GatepassError('revocations_stale')
   }
-  if (audience !== undefined) checkAudience(claims, [audience].flat())
-  if (scope === undefined) return
-  if (typeof scope !== 'string') {
-    const detail = 'The requirement scope must be a text, with scopes separated by spaces.'
-    throw new GatepassError('config_invalid', { detail })
+  if (audience !== undefined) {
+    checkRequirement('audience', audience, requirementChecks.audience)
+    checkAudience(claims, [audience].flat())
   }
+  if (scope === undefined) return
+  checkRequirement('scope', scope, scopeCheck)
   if (!hasScopes(claims.scope, scope)) throw new GatepassError('scope_insufficient')
 }
 
-/** Returns the largest accepted staleness in seconds. A bad `failClosed` gives NaN: none is accepted. */
+/** Returns the largest accepted staleness in seconds. */
 function maxStalenessOf(
   failClosed: TokenRequirements['failClosed'],
   revocations: Revocations | null,
 ): number {
   if (failClosed === undefined) return revocations?.maxStalenessSeconds ?? Number.POSITIVE_INFINITY
+  checkRequirement('failClosed', failClosed, requirementChecks.failClosed)
   if (failClosed === false) return Number.POSITIVE_INFINITY
-  return failClosed === true ? defaultMaxStalenessSeconds : Number(failClosed?.maxStalenessSeconds)
+  return failClosed === true ? defaultMaxStalenessSeconds : failClosed.maxStalenessSeconds
 }
 
 /**

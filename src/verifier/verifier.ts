@@ -44,7 +44,7 @@ export interface Verifier {
    *   `token_signature`, `token_claims`, `token_expired`, `token_not_yet_valid`, `token_revoked`,
    *   `scope_insufficient`, `token_unbound`, `dpop_proof_missing`, `dpop_proof_invalid`,
    *   `dpop_proof_replayed`, `revocations_stale`, `keys_unavailable`; `config_invalid` for a misspelled
-   *   requirement, or null; `internal_error` if a component of the application fails
+   *   or invalid requirement; `internal_error` if a component of the application fails
    */
   verify(token: string, requirements?: TokenRequirements): Promise<AccessTokenClaims>
   /**
