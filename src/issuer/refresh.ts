@@ -68,9 +68,9 @@ export class Refresh {
    * @throws `refresh_token_malformed` without a call to a store, `refresh_token_reused`,
    *   `refresh_token_revoked` (also if the account is deleted or disabled),
    *   `refresh_token_expired`, `refresh_token_unknown`, `dpop_proof_missing`, `dpop_proof_invalid`,
-   *   `store_unavailable`. Without a rotation: `client_authentication_failed`, `grant_invalid` for
-   *   the token of another client, `client_unknown` if the client was removed from the settings,
-   *   `grant_not_allowed`, `resource_not_allowed`, `scope_not_allowed`.
+   *   `store_unavailable`, `clock_skew`. Without a rotation: `client_authentication_failed`,
+   *   `grant_invalid` for the token of another client, `client_unknown` if the client was removed from
+   *   the settings, `grant_not_allowed`, `resource_not_allowed`, `scope_not_allowed`.
    */
   async rotate(request: RefreshRequest, audit: Audit): Promise<RefreshedTokens> {
     const { sessions, refreshTokens, minter, clock, graceMs } = this.#options
@@ -85,6 +85,8 @@ export class Refresh {
       jkt: jkt ?? null,
       found: live,
     })
+    // A client drops an expired session, which may have expired by a wrong clock only.
+    if (result.outcome === 'expired') await sessions.checkClock()
     const session = acceptedSession(result, { sid, jkt }, audit)
     // A store fail-over lost the revocation of the session in between.
     if (minted === null) throw new GatepassError('refresh_token_revoked')

@@ -31,7 +31,7 @@ export interface SessionsOptions {
   readonly clock: Clock
   /** This replica's copy of the revocation log, if it serves one to verifiers. */
   readonly revocations?: Pick<RevocationFeed, 'refreshNow'> | undefined
-  /** Throws `clock_skew` if verifiers would misread the time of a revocation. */
+  /** Throws `clock_skew` if the clock is wrong, unless it is behind that of a shared store. */
   readonly checkClock?: (() => void | Promise<void>) | undefined
 }
 
@@ -234,7 +234,12 @@ export class Sessions {
     return count
   }
 
-  /** @throws `clock_skew` if verifiers would misread the time of a revocation */
+  /**
+   * Checks the clock where verifiers would misread the time of a revocation, or a client would drop a session
+   * that has not expired.
+   *
+   * @throws `clock_skew` if the clock is wrong, unless it is behind that of a shared store
+   */
   async checkClock(): Promise<void> {
     await this.#checkClock?.()
   }

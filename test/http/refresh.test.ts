@@ -1,4 +1,5 @@
 import t from 'tap'
+import { FakeClock } from '../support/clock.ts'
 import { password, startIssuer, type TestIssuer } from '../support/issuer.ts'
 
 const cookieName = '__Host-gatepass'
@@ -146,6 +147,28 @@ t.test('an idle session expires', async (t) => {
   const { refresh_token } = await issuer.signIn()
   issuer.clock.advance_s(3_600)
   t.match((await issuer.refresh(refresh_token)).json(), { code: 'refresh_token_expired' })
+})
+
+t.test('I11: no session expires by a clock that has jumped ahead', async (t) => {
+  const boot = new FakeClock(0)
+  const issuer = await startIssuer(t, { monitorClock: { uptimeMs: () => boot.nowMs() } })
+  const { refresh_token } = await issuer.signIn()
+  const cookies = { [cookieName]: refresh_token }
+  const refresh = () => issuer.call({ method: 'POST', url: '/refresh', cookies })
+  const month_s = 30 * 86_400
+
+  issuer.clock.advance_s(month_s)
+  const refused = await refresh()
+  t.match(refused.json(), { status: 503, code: 'clock_skew' })
+  t.equal(refused.headers['retry-after'], '5')
+  t.same(refused.cookies, [], 'the cookie is kept for the retry')
+  t.notOk(issuer.audit().some(({ event }) => event === 'refresh.refused'))
+  issuer.clock.advance_s(-month_s)
+  t.equal((await refresh()).statusCode, 200, 'the session goes on when the clock is right')
+
+  issuer.clock.advance_s(month_s)
+  boot.advance_s(month_s)
+  t.match((await refresh()).json(), { code: 'refresh_token_expired' }, 'after a real month')
 })
 
 t.test('I2: a forged token never reaches the store', async (t) => {
