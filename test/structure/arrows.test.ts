@@ -95,7 +95,7 @@ function loadedWith(path: string, loaded = new Set<string>()): Set<string> {
 
 t.test('a service loads the playground, drivers and other commands only when used', async (t) => {
   const onDemand =
-    /^(src\/playground\/|src\/cli\/(dev|login|inspect|commands)\/|src\/http\/openapi-document|@fastify\/swagger|pg$|@redis\/client)/
+    /^(src\/playground\/|src\/cli\/(dev|login|commands)\/|src\/http\/openapi-document|@fastify\/swagger|pg$|@redis\/client)/
   for (const command of ['issuer', 'verifier']) {
     const loaded = loadedWith(`src/cli/commands/${command}.ts`)
     t.ok(loaded.has('src/cli/serve.ts'))
