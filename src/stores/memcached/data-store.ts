@@ -8,7 +8,6 @@ import {
   type StoredField,
   type WriteOutcome,
 } from '../data-store.ts'
-import { encodeField, expiryOf, locate } from './item-encoding.ts'
 import {
   createNodes,
   HashRing,
@@ -16,7 +15,7 @@ import {
   type MemcachedOptions,
   waitForFirstNode,
 } from './node.ts'
-import { OwnerItems } from './owner-items.ts'
+import { expiryOf, locate, OwnerItems } from './owner-items.ts'
 import { nameOf, parseMemcachedUrl } from './url.ts'
 
 type Node = Pick<MemcachedNode, 'run' | 'close'>
@@ -113,7 +112,7 @@ export class MemcachedDataStore implements DataStore {
 
 /** Returns null if the items have changed meanwhile, so that the write must be retried. */
 async function tryToWrite(items: OwnerItems, write: DataWrite): Promise<WriteOutcome | null> {
-  const { field, version, value, expected, maxFields, expiresAtMs } = write
+  const { field, version, expected, maxFields, expiresAtMs } = write
   const snapshot = await items.read([field])
   const { state, itemIds } = snapshot.index
   if (state === 'ended') return 'ended'
@@ -127,6 +126,5 @@ async function tryToWrite(items: OwnerItems, write: DataWrite): Promise<WriteOut
   if (index === null) return null
   // An earlier attempt has stored the field; only the index or the reply was missing.
   if (isDone) return 'written'
-  const data = encodeField(index.itemIds.get(field) ?? '', version, value)
-  return (await items.putField(field, data, index, snapshot)) ? 'written' : null
+  return (await items.putField(write, index, snapshot)) ? 'written' : null
 }

@@ -1,7 +1,7 @@
 import { randomInt } from 'node:crypto'
 import t from 'tap'
 import { MemcachedDataStore } from '../../../src/stores/memcached/data-store.ts'
-import { locate } from '../../../src/stores/memcached/item-encoding.ts'
+import { locate } from '../../../src/stores/memcached/owner-items.ts'
 import { startMemcached, urlOf } from '../../support/memcached.ts'
 import { lateMs } from '../../support/patience.ts'
 import { DataLoad } from '../data-load.ts'

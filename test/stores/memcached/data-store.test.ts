@@ -1,6 +1,6 @@
 import t, { type Test } from 'tap'
 import { MemcachedDataStore } from '../../../src/stores/memcached/data-store.ts'
-import { fieldKeyOf, locate } from '../../../src/stores/memcached/item-encoding.ts'
+import { fieldKeyOf, locate } from '../../../src/stores/memcached/owner-items.ts'
 import { type MemcachedServer, startMemcached, urlOf } from '../../support/memcached.ts'
 import { patient } from '../../support/patience.ts'
 import { t0 } from '../../support/sessions.ts'

@@ -1,7 +1,7 @@
 import t from 'tap'
 import { randomId } from '../../../src/core/secrets.ts'
 import { MemcachedDataStore } from '../../../src/stores/memcached/data-store.ts'
-import { fieldKeyOf, locate } from '../../../src/stores/memcached/item-encoding.ts'
+import { fieldKeyOf, locate } from '../../../src/stores/memcached/owner-items.ts'
 import fc from '../../support/properties.ts'
 import { t0 } from '../../support/sessions.ts'
 import { later, newOwner, write } from '../data-store-contract.ts'

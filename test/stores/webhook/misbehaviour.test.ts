@@ -3,7 +3,7 @@ import { inspect } from 'node:util'
 import t from 'tap'
 import { freePort } from '../../../scripts/free-port.ts'
 import { isGatepassError } from '../../../src/core/errors.ts'
-import { maxResponseBytes } from '../../../src/stores/webhook/signed-request.ts'
+import { maxResponseBytes } from '../../../src/stores/webhook/client.ts'
 import { account, someHash } from '../../support/accounts.ts'
 import { FakeClock } from '../../support/clock.ts'
 import {

@@ -9,7 +9,7 @@ import {
   expiryOf,
   fieldKeyOf,
   locate,
-} from '../../../src/stores/memcached/item-encoding.ts'
+} from '../../../src/stores/memcached/owner-items.ts'
 import fc from '../../support/properties.ts'
 
 const itemId = fc
