@@ -2,7 +2,7 @@
 import type { FastifyBaseLogger, FastifyInstance, FastifyRequest } from 'fastify'
 import { core } from 'zod'
 import { type Clock, systemClock } from '../core/clock.ts'
-import { GatepassError, isGatepassError } from '../core/errors.ts'
+import { type FieldProblem, GatepassError, isGatepassError } from '../core/errors.ts'
 import { isPlainObject } from '../core/json.ts'
 import type { DataStore } from '../stores/data-store.ts'
 import { openResilientDataStore } from '../stores/open-data-store.ts'
@@ -16,14 +16,6 @@ import {
   DataService,
 } from './data-service.ts'
 import { checkFieldName } from './owned-fields.ts'
-import {
-  checkClock,
-  checkNames,
-  checkNumbers,
-  checkOptions,
-  checkSecrets,
-  hasMethods,
-} from './plugin-options.ts'
 import { type FieldSchemas, type SharedState, TypedFields } from './typed-fields.ts'
 import { Updates } from './updates.ts'
 
@@ -226,9 +218,7 @@ class CallerData implements RequestData {
 export function dataOf<F extends DataSchemas>(request: FastifyRequest, fields: F): RequestData<F> {
   const data: object | undefined = request.data
   if (data !== undefined && CallerData.isMadeOf(data, fields)) return data as RequestData<F>
-  throw new GatepassError('config_invalid', {
-    detail: 'gatepassData was not registered here with these fields.',
-  })
+  throw invalid('gatepassData was not registered here with these fields.')
 }
 
 const scopes: ReadonlySet<string> = new Set(['session', 'user'] satisfies DataScope[])
@@ -236,8 +226,7 @@ const scopes: ReadonlySet<string> = new Set(['session', 'user'] satisfies DataSc
 /** @throws `config_invalid` for an invalid name, or a value that is no schema of Zod 4 */
 function checkSchemas(fields: DataSchemas) {
   if (!isPlainObject(fields) || !Object.values(fields).every(isSchemaList)) {
-    const detail = 'The option fields must be { session, user }, each with schemas by field.'
-    throw new GatepassError('config_invalid', { detail })
+    throw invalid('The option fields must be { session, user }, each with schemas by field.')
   }
   checkNames('scope', fields, scopes)
   const { session = {}, user = {} }: DataSchemas = fields
@@ -248,8 +237,7 @@ function checkSchemas(fields: DataSchemas) {
       throw new GatepassError('config_invalid', { detail: (cause as Error).message, cause })
     }
     if (schema instanceof core.$ZodType) continue
-    const detail = `The field ${field} needs a schema of Zod 4.`
-    throw new GatepassError('config_invalid', { detail })
+    throw invalid(`The field ${field} needs a schema of Zod 4.`)
   }
   return { session, user } as {
     readonly session: SchemasOf<AppSchemas, 'session'>
@@ -272,10 +260,9 @@ async function openStore(
 ): Promise<DataStore> {
   if (typeof given !== 'string') {
     if (hasMethods(given, storeMethods)) return given
-    const detail =
-      'The option store must be the URL of a store, or an open store with ' +
-      `${storeMethods.join(', ')}.`
-    throw new GatepassError('config_invalid', { detail })
+    throw invalid(
+      `The option store must be the URL of a store, or an open store with ${storeMethods.join(', ')}.`,
+    )
   }
   const warn = (error: unknown) => app.log.warn(error)
   const store = await openResilientDataStore(given, '.', {
@@ -296,4 +283,122 @@ function warnOfUnreadable(log: FastifyBaseLogger): () => void {
     warnedAtMs = nowMs
     log.warn('session data does not decrypt: it was changed, or its secret is unknown')
   }
+}
+
+const daySeconds = 86_400
+const maxSeconds = 100 * 365 * daySeconds
+
+/** The options that are whole numbers. */
+const numberOptions = {
+  sessionMaxSeconds: { byDefault: 90 * daySeconds, min: 1, max: maxSeconds },
+  accessTtlSeconds: { byDefault: 300, min: 1, max: maxSeconds },
+  userTtlSeconds: { byDefault: 400 * daySeconds, min: 1, max: maxSeconds },
+  deadlineMs: { byDefault: 250, min: 10, max: 60_000 },
+  replicas: { byDefault: 0, min: 0, max: 16 },
+}
+
+/** The options of a store that the plugin opens. */
+const storeNumbers: readonly NumberName[] = ['deadlineMs', 'replicas']
+
+type NumberName = keyof typeof numberOptions
+type Numbers = { readonly [Name in NumberName]: number }
+
+/**
+ * Returns the numbers of the options, with defaults for those that are undefined.
+ *
+ * @throws `config_invalid` with every problem
+ */
+function checkNumbers(given: { readonly [Name in NumberName]?: unknown }): Numbers {
+  const problems: FieldProblem[] = []
+  const entries = Object.entries(numberOptions).map(([name, { byDefault, min, max }]) => {
+    const value = given[name as NumberName] ?? byDefault
+    if (!Number.isInteger(value) || Number(value) < min || Number(value) > max) {
+      problems.push({
+        pointer: `/${name}`,
+        detail: `${name} must be a whole number from ${min} to ${max}`,
+      })
+    }
+    return [name, value]
+  })
+  if (problems.length === 0) return Object.fromEntries(entries)
+  const detail = `${problems.map(({ detail }) => detail).join('; ')}.`
+  throw new GatepassError('config_invalid', { detail, problems })
+}
+
+/** The methods of each option that is an object of the application. */
+const methods = {
+  clock: ['nowMs'],
+  observer: ['operation', 'fieldsRead', 'unreadable'],
+}
+
+const optionNames: ReadonlySet<string> = new Set([
+  'store',
+  'secrets',
+  'fields',
+  ...Object.keys(numberOptions),
+  ...Object.keys(methods),
+  // Fastify passes its own options of `register` to a plugin, too.
+  'prefix',
+  'logLevel',
+  'logSerializers',
+])
+
+/**
+ * Checks the names of the options, that objects have their methods, and that the store can follow the
+ * options of a store.
+ *
+ * @throws `config_invalid`
+ */
+function checkOptions(options: object): void {
+  checkNames('option', options, optionNames)
+  const given = new Map<string, unknown>(Object.entries(options))
+  const unused = storeNumbers.find((name) => given.get(name) !== undefined)
+  if (unused !== undefined && hasMethods(given.get('store'), ['read'])) {
+    throw invalid(`The option ${unused} has no effect on an open store. Set it where you open it.`)
+  }
+  for (const [name, required] of Object.entries(methods)) {
+    const value = given.get(name) ?? undefined
+    if (value === undefined || hasMethods(value, required)) continue
+    throw invalid(`The option ${name} must have ${required.join(', ')}.`)
+  }
+}
+
+/** @throws `config_invalid` if a clock returns no time, which a store could only refuse */
+function checkClock(clock: Clock): Clock {
+  if (Number.isFinite(clock.nowMs())) return clock
+  throw invalid('The option clock must have nowMs that returns milliseconds.')
+}
+
+/** @throws `config_invalid` for a misspelled name, because it must not be ignored */
+function checkNames(what: string, given: object, known: ReadonlySet<string>): void {
+  const unknown = Object.keys(given).find((name) => !known.has(name))
+  if (unknown !== undefined) throw invalid(`There is no ${what} ${unknown}.`)
+}
+
+function hasMethods(value: unknown, names: readonly string[]): boolean {
+  const found = Object(value) as Record<string, unknown>
+  return names.every((name) => typeof found[name] === 'function')
+}
+
+function invalid(detail: string): GatepassError {
+  return new GatepassError('config_invalid', { detail })
+}
+
+const minSecretLength = 32
+
+/**
+ * Returns the secrets as the service reads them: without white space around them.
+ *
+ * @throws `config_invalid`
+ */
+function checkSecrets(secrets: readonly string[] | null): readonly [string, ...string[]] | null {
+  if (secrets === null) return null
+  // A program in JavaScript may pass a missing variable of the environment.
+  const given: unknown[] = Array.isArray(secrets) ? secrets : []
+  const [first, ...others] = given.map((one) => (typeof one === 'string' ? one.trim() : ''))
+  const isSecret = (one: string) => one.length >= minSecretLength && !/[\s,]/.test(one)
+  if (first !== undefined && [first, ...others].every(isSecret)) return [first, ...others]
+  throw invalid(
+    `Session data needs a list of secrets, each of at least ${minSecretLength} characters without white space or comma.`,
+  )
 }
