@@ -66,8 +66,8 @@ export class FeedFollower implements Revocations {
    * token lifetime is shortened, older tokens still live as long as before.
    */
   #kept_s: number | null = null
-  /** The latest time by which expired entries were removed. */
-  #prunedAt_s = 0
+  /** The latest time of the clock since a whole list was loaded. */
+  #latest_s = 0
 
   constructor(options: FeedFollowerOptions) {
     const { clock, clockToleranceSeconds } = options
@@ -92,6 +92,8 @@ export class FeedFollower implements Revocations {
   }
 
   stalenessSeconds(): number {
+    // An old confirmation would look recent.
+    if (this.#isClockSetBack()) return Number.POSITIVE_INFINITY
     return this.#freshness.stalenessSeconds()
   }
 
@@ -114,7 +116,7 @@ export class FeedFollower implements Revocations {
     return {
       state: isStreaming ? 'streaming' : this.#poller.isHealthy ? 'polling' : 'down',
       lagSeconds: this.#freshness.lagSeconds(),
-      isLoaded: Number.isFinite(this.#freshness.stalenessSeconds()),
+      isLoaded: Number.isFinite(this.stalenessSeconds()),
       entries: this.#list.entries,
       coarsened: this.#list.coarsened,
       lastError: error && errorText(error),
@@ -174,7 +176,7 @@ export class FeedFollower implements Revocations {
     }
     const payload = await this.#verify(text, snapshotType, maxSnapshotBytes)
     const { position, readAt_s, kept_s, entries } = readRevocationSnapshot(payload, issuer)
-    this.#prunedAt_s = 0
+    this.#latest_s = 0
     this.#addEntries(entries, kept_s)
     this.#position = position
     this.#etag = response.etag
@@ -185,8 +187,11 @@ export class FeedFollower implements Revocations {
 
   /** A clock that was ahead has removed entries too early, so a whole snapshot is needed. */
   #checkClock(): void {
-    const { clock, clockToleranceSeconds } = this.#options
-    if (nowSeconds(clock) + clockToleranceSeconds < this.#prunedAt_s) this.#position = null
+    if (this.#isClockSetBack()) this.#position = null
+  }
+
+  #isClockSetBack(): boolean {
+    return this.#now_s() + this.#options.clockToleranceSeconds < this.#latest_s
   }
 
   async #applyEvent({ id, name, data }: EventMessage): Promise<void> {
@@ -212,7 +217,7 @@ export class FeedFollower implements Revocations {
 
   #addEntries(entries: readonly RevocationEntry[], kept_s: number): void {
     this.#kept_s = Math.max(this.#kept_s ?? 0, kept_s)
-    const oldest_s = this.#pruneTime_s() - this.#retention_s()
+    const oldest_s = this.#now_s() - this.#retention_s()
     let isKeyRevoked = false
     try {
       for (const entry of entries) {
@@ -232,13 +237,13 @@ export class FeedFollower implements Revocations {
   }
 
   #prune(): void {
-    this.#list.prune(this.#pruneTime_s(), this.#retention_s())
+    this.#list.prune(this.#now_s(), this.#retention_s())
   }
 
-  /** Returns the time by which entries expire, and remembers it. */
-  #pruneTime_s(): number {
+  /** Returns the time, and remembers the latest one. */
+  #now_s(): number {
     const now_s = nowSeconds(this.#options.clock)
-    this.#prunedAt_s = Math.max(this.#prunedAt_s, now_s)
+    this.#latest_s = Math.max(this.#latest_s, now_s)
     return now_s
   }
 
@@ -265,10 +270,12 @@ class Freshness {
    * issuer.
    */
   confirm(issuerTime_s = Number.POSITIVE_INFINITY): void {
+    const nowMs = this.#clock.nowMs()
     // The clock of the issuer may be behind by the tolerance. The result is never in the future.
-    const atMs = Math.min(this.#clock.nowMs(), issuerTime_s * 1000 + this.#toleranceMs)
-    const previous = this.#isClockSetBack() ? null : this.#confirmedAtMs
-    this.#confirmedAtMs = Math.max(atMs, previous ?? Number.NEGATIVE_INFINITY)
+    const atMs = Math.min(nowMs, issuerTime_s * 1000 + this.#toleranceMs)
+    const previousMs = this.#confirmedAtMs ?? atMs
+    // The clock may have been set back since the previous confirmation.
+    this.#confirmedAtMs = previousMs > nowMs ? atMs : Math.max(atMs, previousMs)
   }
 
   /** Seconds since the confirmation; before the first one, since the start. */
@@ -277,16 +284,8 @@ class Freshness {
     return Math.max(0, lagMs) / 1000
   }
 
-  /**
-   * Like `lagSeconds`, but Infinity before the first confirmation and after the clock was set back.
-   */
+  /** Like `lagSeconds`, but Infinity before the first confirmation. */
   stalenessSeconds(): number {
-    if (this.#confirmedAtMs === null || this.#isClockSetBack()) return Number.POSITIVE_INFINITY
-    return this.lagSeconds()
-  }
-
-  /** A clock that was set back would make an old confirmation look recent. */
-  #isClockSetBack(): boolean {
-    return this.#clock.nowMs() < (this.#confirmedAtMs ?? 0) - this.#toleranceMs
+    return this.#confirmedAtMs === null ? Number.POSITIVE_INFINITY : this.lagSeconds()
   }
 }

@@ -183,6 +183,29 @@ t.test(
 )
 
 t.test(
+  'a clock that is set back during an outage does not make an old list current',
+  { buffered: true },
+  async (t) => {
+    const { feed, clock, answer, untilState, status } = await openFollowing(t, { stream: false })
+    const strict = () => answer({ iat: now_s - 100 }, feed.key, { failClosed: true })
+    await until('it is current', async () => (await strict()) === 'accepted')
+    let polls = 0
+    feed.onSnapshot = (_request, response) => {
+      polls += 1
+      response.writeHead(500).end()
+    }
+    clock.advance_s(100)
+    await until('a poll by the later time', () => polls > 1)
+    clock.advance_s(-100)
+    t.equal(await strict(), 'revocations_stale')
+    t.equal(status().isLoaded, false)
+    feed.onSnapshot = null
+    await untilState('polling')
+    await until('it is loaded again', async () => (await strict()) === 'accepted')
+  },
+)
+
+t.test(
   'the age of a snapshot counts from when the issuer read its log',
   { buffered: true },
   async (t) => {
