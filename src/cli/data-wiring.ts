@@ -31,7 +31,7 @@ export async function openDataForService(
 ): Promise<DataStore | null> {
   const url = dataUrl(settings)
   if (url === null) return null
-  return openResilientDataStore(url, cwd, {
+  const store = openResilientDataStore(url, cwd, {
     ...storeOptions(settings),
     clock: systemClock,
     onUnavailable: (err) =>
@@ -39,6 +39,7 @@ export async function openDataForService(
     onCleanupError: (err) =>
       logger.warn({ err }, 'expired session data could not be removed; trying again later'),
   })
+  return openedBy('data_url', store)
 }
 
 export function createDataService(

@@ -36,7 +36,11 @@ export function pendingMigrations(
   applied: readonly AppliedMigration[],
 ): PendingMigration[] {
   if (applied.length > migrations.length) {
-    throw migrationFailed(`the schema is newer than this version: ${applied.at(-1)?.name}`)
+    throw new GatepassError('migration_failed', {
+      detail:
+        `A newer version of Gatepass has migrated this store (step "${applied.at(-1)?.name}"). ` +
+        'Start that version, or restore a backup.',
+    })
   }
   const steps = migrations.map((migration, position) => ({
     ...migration,

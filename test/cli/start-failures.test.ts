@@ -1,4 +1,7 @@
+import { join } from 'node:path'
+import { DatabaseSync } from 'node:sqlite'
 import t from 'tap'
+import { SqliteDataStore } from '../../src/stores/sqlite/data-store.ts'
 import { startHttpServer } from '../support/http-server.ts'
 import { run } from '../support/processes.ts'
 import { createTestFolder } from '../support/test-folder.ts'
@@ -39,6 +42,21 @@ t.test('a file of keys that can neither be read nor created is a wrong setting',
     t.match(stderr, `\n  GATEPASS_JWKS_FILE ${reason}\n`)
   })
   await Promise.all(starts)
+})
+
+t.test('a store that a newer version has migrated is named by its setting', async (t) => {
+  const cwd = createTestFolder(t)
+  await new SqliteDataStore(join(cwd, 'data.db')).close()
+  const db = new DatabaseSync(join(cwd, 'data.db'))
+  db.exec("INSERT INTO migrations VALUES ('data', 99, 'later', '')")
+  db.close()
+  const GATEPASS_DATA_SECRET = 'another-secret-of-at-least-thirty-two-characters'
+  const env = { ...defaults, GATEPASS_DATA_URL: 'sqlite:data.db', GATEPASS_DATA_SECRET }
+  for (const args of [['issuer'], ['verifier'], ['migrate']]) {
+    const { code, stderr } = await run(t, args, { cwd, env })
+    t.equal(code, 1)
+    t.match(stderr, /^gatepass: GATEPASS_DATA_URL: A newer version .* \(migration_failed\)\n$/)
+  }
 })
 
 t.test('a store that cannot be opened is named by its setting, with the reason', async (t) => {

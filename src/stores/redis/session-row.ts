@@ -153,7 +153,9 @@ function encodeTime(ms: number | null): Buffer {
 function decodeSession(sid: string, row: Buffer): Session {
   const version = row[0] ?? 0
   if (version < layout.minVersion || version > layout.maxVersion) {
-    throw new Error('A session has an unknown layout.')
+    throw new Error(
+      'A session was stored by a newer version of Gatepass. Start that version again.',
+    )
   }
   const isBound = ((version - layout.minVersion) & layout.bound) !== 0
   const bits = row.readUInt8(1)

@@ -58,7 +58,7 @@ export class SqliteCounterStore implements CounterStore {
     this.#db.prepare('PRAGMA synchronous = NORMAL').get()
     this.#select = this.#db.prepare('SELECT points, expire FROM counters WHERE key = ?')
     this.#add = this.#db.prepare(
-      `INSERT INTO counters VALUES (?1, 1, ?2) ON CONFLICT DO UPDATE SET
+      `INSERT INTO counters (key, points, expire) VALUES (?1, 1, ?2) ON CONFLICT DO UPDATE SET
          points = iif(expire BETWEEN ?3 + 1 AND ?4, points + 1, 1),
          expire = iif(expire BETWEEN ?3 + 1 AND ?4, expire, ?2)
        RETURNING points, expire`,

@@ -58,7 +58,9 @@ export class SqliteDataStore implements DataStore {
     const db = new SqliteDatabase(path, schema)
     this.#db = db
     this.#owner = db.prepare('SELECT expires_at_ms, ended FROM data_owners WHERE owner = ?')
-    this.#setOwner = db.prepareChange('INSERT OR REPLACE INTO data_owners VALUES (?, ?, ?)')
+    this.#setOwner = db.prepareChange(
+      'INSERT OR REPLACE INTO data_owners (owner, expires_at_ms, ended) VALUES (?, ?, ?)',
+    )
     this.#deleteOwner = db.prepareChange('DELETE FROM data_owners WHERE owner = ?')
     this.#field = db.prepare('SELECT rowid, version FROM data_fields WHERE owner = ? AND field = ?')
     this.#value = db.prepare(
@@ -66,7 +68,9 @@ export class SqliteDataStore implements DataStore {
     )
     this.#fields = db.prepare('SELECT field, version, value FROM data_fields WHERE owner = ?')
     this.#count = db.prepare('SELECT count(*) AS n FROM data_fields WHERE owner = ?')
-    this.#insert = db.prepareChange('INSERT INTO data_fields VALUES (?, ?, ?, ?)')
+    this.#insert = db.prepareChange(
+      'INSERT INTO data_fields (owner, field, version, value) VALUES (?, ?, ?, ?)',
+    )
     this.#update = db.prepareChange('UPDATE data_fields SET version = ?, value = ? WHERE rowid = ?')
     this.#delete = db.prepareChange('DELETE FROM data_fields WHERE rowid = ?')
     this.#deleteAll = db.prepareChange('DELETE FROM data_fields WHERE owner = ?')

@@ -4,8 +4,15 @@ import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import t from 'tap'
 import type { Migration } from '../../../src/stores/migrations.ts'
+import { SqliteAccountStore } from '../../../src/stores/sqlite/account-store.ts'
+import { SqliteCounterStore } from '../../../src/stores/sqlite/counter-store.ts'
+import { SqliteDataStore } from '../../../src/stores/sqlite/data-store.ts'
 import { migrate } from '../../../src/stores/sqlite/database.ts'
+import { SqliteSessionStore } from '../../../src/stores/sqlite/session-store.ts'
+import { account } from '../../support/accounts.ts'
+import { session, t0 } from '../../support/sessions.ts'
 import { createTestFolder } from '../../support/test-folder.ts'
+import { newOwner, write } from '../data-store-contract.ts'
 
 const first = { name: 'first', sql: 'CREATE TABLE things (n INTEGER) STRICT' }
 const second = {
@@ -82,6 +89,40 @@ for (const [what, steps] of Object.entries(refused)) {
     t.doesNotThrow(() => migrate(db, schema([first, second])))
   })
 }
+
+t.test('the error for a newer schema says which version to start', (t) => {
+  const db = open()
+  migrate(db, schema([first, second]))
+  t.throws(() => migrate(db, schema([first])), {
+    code: 'migration_failed',
+    detail: /^A newer version of Gatepass has migrated this store \(step "second"\)\. Start that/,
+  })
+  t.end()
+})
+
+t.test('running stores go on after a newer version has added columns', async (t) => {
+  const path = join(createTestFolder(t), 'gatepass.db')
+  const [accounts, sessions, counters, data] = [
+    new SqliteAccountStore(path),
+    new SqliteSessionStore(path),
+    new SqliteCounterStore(path),
+    new SqliteDataStore(path),
+  ] as const
+  const newer = new DatabaseSync(path)
+  t.teardown(() => newer.close())
+  const tables = newer.prepare("SELECT name FROM sqlite_schema WHERE type = 'table'").all()
+  for (const { name } of tables) {
+    if (name !== 'sqlite_sequence') newer.exec(`ALTER TABLE ${name} ADD COLUMN later TEXT`)
+  }
+  await accounts.create(account({ sub: 'user-1' }))
+  await sessions.create(session())
+  await sessions.revokeAll('user-1', t0, 1000)
+  await sessions.putOneTime('code', '', t0 + 1000)
+  const { count } = await counters.counter({ name: 'logins', limit: 1, windowSeconds: 60 }).add('x')
+  t.equal(count, 1)
+  t.equal(await data.write(write({ owner: newOwner() })), 'written')
+  for (const store of [accounts, sessions, counters, data]) await store.close()
+})
 
 t.test('a failed step rolls back the steps before it', async (t) => {
   const db = open()
