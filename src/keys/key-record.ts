@@ -161,9 +161,12 @@ function parse<Content extends { readonly name: string }>(
 ): Content {
   const parsed = schema.safeParse(parseJson(text))
   if (!parsed.success) {
-    const members = new Set(
-      parsed.error.issues.map(({ path }) => String(path[0] ?? 'the whole text')),
-    )
+    const issues = parsed.error.issues.filter(({ code }) => code !== 'unrecognized_keys')
+    if (issues.length === 0) {
+      const why = 'it has members that this version does not know. Start the version that wrote it'
+      throw invalidRecord(name, why)
+    }
+    const members = new Set(issues.map(({ path }) => String(path[0] ?? 'the whole text')))
     throw invalidRecord(name, `these members are missing or wrong: ${[...members].join(', ')}`)
   }
   if (parsed.data.name !== name) throw invalidRecord(name, 'its name member differs')
