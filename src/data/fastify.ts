@@ -19,6 +19,7 @@ import { checkFieldName } from './owned-fields.ts'
 import { type FieldSchemas, type SharedState, TypedFields } from './typed-fields.ts'
 import { Updates } from './updates.ts'
 
+export type { Clock } from '../core/clock.ts'
 export {
   anyVersion,
   type DataOwner,
@@ -95,9 +96,9 @@ export interface GatepassDataOptions extends Partial<DataLifetimes> {
   readonly secrets: readonly string[] | null
   /** The schema of each field. */
   readonly fields: AppSchemas
-  /** Timeout of a call to a store that is given as a URL. Default: 250 ms. */
+  /** Timeout of a call to a store that is given as a URL, 10 to 60,000 ms. Default: 250. */
   readonly deadlineMs?: number
-  /** Replicas of a Redis, given as a URL, that must confirm a change. Default: 0. */
+  /** Replicas of a Redis, given as a URL, that must confirm a change, 0 to 16. Default: 0. */
   readonly replicas?: number
   /** Receives measurements. */
   readonly observer?: DataObserver
@@ -311,7 +312,7 @@ type Numbers = { readonly [Name in NumberName]: number }
 function checkNumbers(given: { readonly [Name in NumberName]?: unknown }): Numbers {
   const problems: FieldProblem[] = []
   const entries = Object.entries(numberOptions).map(([name, { byDefault, min, max }]) => {
-    const value = given[name as NumberName] ?? byDefault
+    const { [name as NumberName]: value = byDefault } = given
     if (!Number.isInteger(value) || Number(value) < min || Number(value) > max) {
       problems.push({
         pointer: `/${name}`,
@@ -357,7 +358,7 @@ function checkOptions(options: object): void {
     throw invalid(`The option ${unused} has no effect on an open store. Set it where you open it.`)
   }
   for (const [name, required] of Object.entries(methods)) {
-    const value = given.get(name) ?? undefined
+    const value = given.get(name)
     if (value === undefined || hasMethods(value, required)) continue
     throw invalid(`The option ${name} must have ${required.join(', ')}.`)
   }

@@ -267,7 +267,7 @@ t.test('invalid options prevent the start', async (t) => {
     await t.rejects(register({ store }), { code: 'config_invalid' }, store)
   }
   for (const name of ['sessionMaxSeconds', 'accessTtlSeconds', 'userTtlSeconds', 'deadlineMs']) {
-    for (const value of [Number.NaN, 0, -1, 0.5, 1e15, '300']) {
+    for (const value of [Number.NaN, 0, -1, 0.5, 1e15, '300', null]) {
       const refusal = { code: 'config_invalid', message: new RegExp(name) }
       const store = 'sqlite::memory:'
       await t.rejects(register({ store, [name]: value }), refusal, `${name}: ${value}`)
@@ -299,8 +299,10 @@ t.test('invalid options prevent the start', async (t) => {
   }
   const { read } = options.store
   for (const [name, given] of [
+    ['observer', null],
     ['observer', {}],
     ['observer', { operation() {}, fieldsRead() {} }],
+    ['clock', null],
     ['clock', { now: Date.now }],
     ['clock', { nowMs: async () => Date.now() }],
     ['store', { read }],

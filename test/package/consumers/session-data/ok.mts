@@ -5,6 +5,7 @@ import {
   type DataObserver,
   type DataStore,
   type Expected,
+  type GatepassDataOptions,
   gatepassData,
 } from '@gatepass/session-data'
 import {
@@ -60,6 +61,8 @@ declare module '@gatepass/session-data' {
 export const callsOf = ({ read, write, remove, touch }: DataStore) => [read, write, remove, touch]
 export const isAny = (expected: Expected) => expected === anyVersion
 export const measurementsOf = ({ operation }: DataObserver) => operation
+/** Its declaration names the type of each option. */
+export const copyOf = (options: GatepassDataOptions) => ({ ...options })
 
 const app = Fastify()
 await app.register(gatepassAuth, { verifier })
