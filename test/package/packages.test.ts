@@ -5,7 +5,7 @@ import t, { type Test } from 'tap'
 import { loadPage } from '../playground/pages.ts'
 import { startDev } from '../support/dev.ts'
 import { run } from '../support/processes.ts'
-import { outsideFolder } from '../support/project.ts'
+import { outsideFolder, readProjectFile } from '../support/project.ts'
 import { runtime } from '../support/runtimes.ts'
 import { Consumer, packAll } from './consumer.ts'
 
@@ -174,6 +174,13 @@ t.test('@gatepass/session-data', async (t) => {
       others: ['function', 'ada'],
       theme: { before: 'light', after: 'dark' },
     })
+  })
+
+  t.test('the bundle of the documentation runs', async (t) => {
+    const [, args = ''] =
+      /^\$ esbuild app\.mjs (.*)$/m.exec(readProjectFile('docs/library.md')) ?? []
+    await consumer.program('esbuild/bin/esbuild', 'ok.mts', ...args.split(' '))
+    t.match(JSON.parse(await consumer.node('dist/ok.js')), { statuses: [200, 403, 200, 401] })
   })
 
   t.test('its errors are those of the verifier', async (t) => {
