@@ -4,6 +4,11 @@ import type { Clock } from '../core/clock.ts'
 const sliceRows = 500
 const intervalMs = 60_000
 const pauseBetweenSlicesMs = 100
+/**
+ * Rows must have expired by the time of each of these sweeps. Otherwise a clock that is ahead for some minutes
+ * would remove rows that have not expired.
+ */
+const agreeingSweeps = 6
 
 /** A store with rows that expire. */
 export interface ExpiringStore {
@@ -21,21 +26,25 @@ export function startCleanup(
   clock: Clock,
   onError: (error: unknown) => void,
 ): { stop(): void } {
-  let timer: NodeJS.Timeout
   let isStopped = false
+  let timesMs: number[] = []
+  const sweep = () => {
+    timesMs = [...timesMs, clock.nowMs()].slice(-agreeingSweeps)
+    return removeSlice()
+  }
   const removeSlice = async () => {
     let hasMore = false
     try {
-      hasMore = await store.removeExpired(clock.nowMs(), sliceRows)
+      hasMore = await store.removeExpired(Math.min(...timesMs), sliceRows)
     } catch (error) {
       onError(error)
     }
-    if (!isStopped) schedule(hasMore ? pauseBetweenSlicesMs : intervalMs)
+    if (isStopped) return
+    timer = hasMore
+      ? setTimeout(removeSlice, pauseBetweenSlicesMs).unref()
+      : setTimeout(sweep, intervalMs).unref()
   }
-  const schedule = (delayMs: number) => {
-    timer = setTimeout(removeSlice, delayMs).unref()
-  }
-  schedule(intervalMs)
+  let timer = setTimeout(sweep, intervalMs).unref()
   return {
     stop() {
       isStopped = true

@@ -1,4 +1,6 @@
 import { join } from 'node:path'
+import { mock } from 'node:test'
+import { setImmediate } from 'node:timers/promises'
 import t, { type Test } from 'tap'
 import { GatepassError } from '../../src/core/errors.ts'
 import { randomId } from '../../src/core/secrets.ts'
@@ -184,4 +186,31 @@ t.test('a configuration error is thrown', async (t) => {
     throw new GatepassError('config_invalid')
   })
   await t.rejects(opening, { code: 'config_invalid' })
+})
+
+t.test('a clock that is ahead for minutes removes no data that has not expired', async (t) => {
+  mock.timers.enable({ apis: ['setTimeout'] })
+  t.teardown(() => mock.timers.reset())
+  const { clock, opening } = openResilient(async () => sqlite(t))
+  const resilient = await opening
+  t.teardown(() => resilient.close())
+  const owner = newOwner()
+  const dayMs = 86_400_000
+  const expiresAtMs = clock.nowMs() + dayMs
+  await resilient.write(write({ owner, field: 'cart', expiresAtMs, nowMs: clock.nowMs() }))
+  /** Runs one sweep, and returns the number of owners that are left. */
+  const sweep = async () => {
+    clock.advance_s(60)
+    mock.timers.tick(60_000)
+    for (let turn = 0; turn < 10; turn++) await setImmediate()
+    return (await resilient.read(owner, 'all', expiresAtMs - 1)).size
+  }
+  t.equal(await sweep(), 1)
+  clock.advanceMs(30 * dayMs)
+  for (let n = 0; n < 5; n++) t.equal(await sweep(), 1, `minute ${n} of a wrong clock`)
+  clock.advanceMs(-30 * dayMs)
+  t.equal(await sweep(), 1)
+  clock.advanceMs(dayMs)
+  for (let n = 0; n < 5; n++) t.equal(await sweep(), 1)
+  t.equal(await sweep(), 0, 'it has expired by the time of each sweep')
 })
