@@ -128,9 +128,12 @@ export const gatepassAuth = markPlugin<GatepassAuthOptions>(
       })
     }
     const verifier = openVerifier(app, options)
-    const { requestTarget, onRefused, resource } = options
+    const { requestTarget, onRefused, resource, openapi = false } = options
     checkFunction('requestTarget', requestTarget)
     checkFunction('onRefused', onRefused)
+    if (typeof openapi !== 'boolean') {
+      throw new GatepassError('config_invalid', { detail: 'openapi must be true or false.' })
+    }
     const targetOf = requestTarget ?? readPublicUrl(options.publicUrl)
     const metadata = resource === undefined ? null : createResourceMetadata(verifier, resource)
     const guards = new WeakMap<object, RouteAuth | undefined>()
@@ -147,7 +150,7 @@ export const gatepassAuth = markPlugin<GatepassAuthOptions>(
       // The HEAD route that Fastify adds to a GET route runs the hooks of the GET route.
       const isGuarded = hooks.some((hook) => guards.has(hook) && guards.get(hook) === auth)
       if (!isGuarded) route.onRequest = [createRouteHook(auth), ...hooks]
-      if (options.openapi) route.schema = describeSecurity(route.schema, auth)
+      if (openapi) route.schema = describeSecurity(route.schema, auth)
     })
     addChallenges(app, metadata?.url)
     // Added only if needed: a hook for each request costs as much as the check of a cached token.

@@ -267,7 +267,7 @@ function* revocationProblems(given: Unchecked): Iterable<FieldProblem> {
     return
   }
   const options = revocations === true ? {} : revocations
-  if (typeof options.isRevoked === 'function') return
+  if (typeof options.isRevoked === 'function') return yield* listProblems(options)
   if (isRequestScoped()) yield { pointer: '', detail: cannotFollow }
   yield* kindProblems(options, revocationOptions)
   const { stream = true, uri = feedAddress(issuer, jwksUri) } = options
@@ -276,6 +276,17 @@ function* revocationProblems(given: Unchecked): Iterable<FieldProblem> {
     const detail = 'it must be an http or https address without query, fragment or white space'
     yield problem('uri', detail)
   }
+}
+
+/** Finds the problems of a list of the application. */
+function* listProblems(list: Unchecked): Iterable<FieldProblem> {
+  for (const name of ['stalenessSeconds', 'ready', 'status', 'close']) {
+    if (list[name] === undefined || typeof list[name] === 'function') continue
+    yield problem(name, 'it must be a function')
+  }
+  const { maxStalenessSeconds = 0 } = list
+  if (typeof maxStalenessSeconds === 'number' && maxStalenessSeconds >= 0) return
+  yield problem('maxStalenessSeconds', 'it must be a number of seconds')
 }
 
 const jwksPath = '/.well-known/jwks.json'

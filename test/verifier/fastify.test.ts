@@ -120,6 +120,11 @@ t.test('invalid options prevent the start', async (t) => {
     other.register(gatepassAuth, { verifier } as unknown as GatepassAuthOptions)
     await t.rejects(async () => other.ready(), { code: 'config_invalid' })
   }
+  for (const openapi of [null, 'false', {}]) {
+    const other = makeApp(t)
+    other.register(gatepassAuth, { ...options, openapi } as unknown as GatepassAuthOptions)
+    await t.rejects(async () => other.ready(), { code: 'config_invalid', message: /^openapi must/ })
+  }
   // These options would have no effect.
   for (const ignored of [{ audience: 'https://admin.test' }, { publicURL: 'https://api.test' }]) {
     const verifier = createVerifier(options)

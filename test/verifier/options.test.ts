@@ -161,6 +161,26 @@ t.test('a key source has all its methods', async (t) => {
   }
 })
 
+t.test('the optional members of a revocation list are checked, too', (t) => {
+  const list = { isRevoked: () => false }
+  const wrong = {
+    stalenessSeconds: [null, 5],
+    maxStalenessSeconds: [null, '60', Number.NaN, -1, () => 60],
+    ready: [true],
+    status: [{}],
+    close: [null],
+  }
+  for (const [name, values] of Object.entries(wrong)) {
+    for (const value of values) {
+      const pointers = problemsOf({ ...options, revocations: { ...list, [name]: value } })
+      t.same(pointers, [`/revocations/${name}`], `${name}: ${String(value)}`)
+    }
+  }
+  const maxStalenessSeconds = Number.POSITIVE_INFINITY
+  t.same(problemsOf({ ...options, revocations: { ...list, maxStalenessSeconds } }), [])
+  t.end()
+})
+
 t.test('lists every problem at once', async (t) => {
   const given = {
     audience: undefined,
