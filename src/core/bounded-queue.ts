@@ -1,4 +1,4 @@
-import { type Clock, systemClock } from './clock.ts'
+import { type Clock, monotonicClock } from './clock.ts'
 import { GatepassError } from './errors.ts'
 
 export interface QueueLimits {
@@ -21,7 +21,7 @@ export type RunBatch<Job, Result> = (
 const initialDurationMs = 50
 /** Weight of the newest duration in the moving average. */
 const newestWeight = 0.1
-/** Caps a measured duration, in units of `maxWaitMs`: a clock jump must not block the queue. */
+/** Caps a measured duration, in units of `maxWaitMs`: a stopped process must not block the queue. */
 const maxDurationInWaits = 10
 const maxRetryAfterSeconds = 60
 
@@ -165,7 +165,7 @@ export class PerKeyQueue {
   }
 
   #create(): KeyQueue {
-    const queue = new BoundedQueue<Work, unknown>(this.#limits, systemClock, (works) =>
+    const queue = new BoundedQueue<Work, unknown>(this.#limits, monotonicClock, (works) =>
       Promise.allSettled(works.map((work) => work())),
     )
     return { queue, users: 0 }

@@ -1,3 +1,4 @@
+import { mock } from 'node:test'
 import t from 'tap'
 import { isGatepassError } from '../../../src/core/errors.ts'
 import type { HashJob } from '../../../src/issuer/passwords/hash-process.ts'
@@ -57,6 +58,15 @@ function deriverDoing(work: (jobs: readonly HashJob[]) => Promise<void>): Derive
     close: async () => {},
   }
 }
+
+t.test('I11: a jump of the clock during a hash does not fill the queue', async (t) => {
+  mock.timers.enable({ apis: ['Date'], now: Date.UTC(2026, 0, 1) })
+  t.teardown(() => mock.timers.reset())
+  const deriver = deriverDoing(async () => mock.timers.tick(3_600_000))
+  const hasher = new PasswordHasher({ ...cheap, maxConcurrent: 1 }, deriver)
+  await hasher.hash('correct horse')
+  await t.resolves(Promise.all(Array.from({ length: 10 }, () => hasher.hash('correct horse'))))
+})
 
 /** Notes what it is asked, and answers at once. */
 function countingDeriver() {
