@@ -46,21 +46,26 @@ export type AuthState =
       readonly accessTokenExpiresAtMs: number
     }
 
-/** `GET /me`. */
+/** The user, as `GET /me` responds. */
 export interface User {
+  /** Id of the user, as in the access token. */
   readonly sub: string
   readonly username: string
+  /** Attributes of the account. */
   readonly attributes: Readonly<Record<string, unknown>>
+  /** Time of creation (RFC 3339). */
   readonly created_at: string
 }
 
-/** An entry of `GET /sessions`: a device on which the user is signed in. */
+/** An entry of `GET /sessions`: a device on which the user is signed in. Times are in the format of RFC 3339. */
 export interface DeviceSession {
   readonly session_id: string
   readonly client_id: string
   readonly scope: string
+  /** The header `User-Agent` of the sign-in. */
   readonly user_agent: string
   readonly created_at: string
+  /** Time of the last refresh. */
   readonly last_used_at: string
   readonly expires_at: string
   /** Whether this is the session of the caller. */

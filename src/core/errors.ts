@@ -177,8 +177,11 @@ const isGatepass = Symbol.for('gatepass.error')
 export class GatepassError extends Error {
   override readonly name = 'GatepassError'
   readonly code: ErrorCode
+  /** The invalid options, fields or claims. */
   readonly problems: readonly FieldProblem[] | undefined
+  /** Seconds until a retry makes sense (RFC 9110 §10.2.3). */
   readonly retryAfterSeconds: number | undefined
+  /** A sentence about this failure, without secrets. */
   readonly detail: string | undefined
 
   /** @throws TypeError for an unknown code, which a program in JavaScript may pass */

@@ -52,7 +52,10 @@ export interface IssuerOptions {
 
 /** How to follow the revocation feed of an issuer. */
 export interface RevocationOptions {
-  /** Address of the snapshot. Default: `<issuer>/revocations`. The stream is at `/stream` below it. */
+  /**
+   * Address of the snapshot. The stream is at `/stream` below it. Default: `<issuer>/revocations`, or beside
+   * the `/.well-known` of `jwksUri`.
+   */
   readonly uri?: string
   /** Whether to follow the stream; false polls only. Default true. */
   readonly stream?: boolean

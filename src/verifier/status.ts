@@ -9,6 +9,7 @@ export interface VerifierStatus {
   readonly keys: KeySourceStatus
   /** Revocations of the same issuer; null if they are not followed. */
   readonly revocations: RevocationsStatus | null
+  /** Each issuer, in the order of the options. */
   readonly issuers: readonly IssuerStatus[]
   /** Null if the cache is switched off. */
   readonly cache: TokenCacheStatus | null
@@ -20,6 +21,7 @@ export interface VerifierStatus {
 export interface IssuerStatus {
   readonly issuer: string
   readonly keys: KeySourceStatus
+  /** Null if revocations are not followed. */
   readonly revocations: RevocationsStatus | null
 }
 

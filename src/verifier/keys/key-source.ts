@@ -58,6 +58,7 @@ export interface KeySource {
    * attempt that began after the call, and never rejects. Must not be reachable by untrusted input.
    */
   refreshNow(): Promise<void>
+  /** The `keys` of `verifier.status()`. */
   status(): KeySourceStatus
   /** Stops fetching keys; `find` still works. */
   close(): Promise<void>

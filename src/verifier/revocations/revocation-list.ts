@@ -3,7 +3,11 @@ import type { RevocationEntry } from '../../tokens/revocation-tokens.ts'
 
 /** Revocations of one issuer, in memory: asked at each use of a token. */
 export interface Revocations {
-  /** @param kid id of the key that signed the token */
+  /**
+   * Tells whether a verified token is revoked, from memory: a promise refuses the token.
+   *
+   * @param kid id of the key that signed the token
+   */
   isRevoked(claims: AccessTokenClaims, kid: string): boolean
   /**
    * Returns how many seconds ago the list was known to be complete; Infinity if it never was. Without
@@ -16,6 +20,7 @@ export interface Revocations {
   readonly isPending?: boolean
   /** Resolves when the first list is loaded, or cannot be loaded soon. */
   ready?(): Promise<void>
+  /** The `revocations` of `verifier.status()`. */
   status?(): RevocationsStatus
   /** Called when the verifier is closed. */
   close?(): Promise<void>
