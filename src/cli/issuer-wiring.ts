@@ -10,7 +10,7 @@ import { type SessionPolicy, Sessions } from '../issuer/sessions.ts'
 import type { AudienceKeys } from '../issuer/token-minter.ts'
 import { Users } from '../issuer/users.ts'
 import { listKeyInfos } from '../keys/encrypted-key-store.ts'
-import { type KeyEvent, KeyManager } from '../keys/key-manager.ts'
+import { KeyManager, type KeyManagerOptions } from '../keys/key-manager.ts'
 import { openKeyStore } from '../keys/key-store.ts'
 import { type KeyStatus, keyStatuses, sortByActivation } from '../keys/lifecycle.ts'
 import { openAccountStore, openSessionStore } from '../stores/open-stores.ts'
@@ -99,7 +99,7 @@ function createHasher(settings: Settings): PasswordHasher {
 export async function openKeys(
   settings: Settings,
   cwd: string,
-  onChange?: (event: KeyEvent) => void,
+  options: Pick<KeyManagerOptions, 'expiryClock' | 'onChange'> = {},
 ): Promise<KeyManager> {
   return KeyManager.open({
     store: await openedBy('keys_url', openKeyStore(settings.keys_url, cwd)),
@@ -107,7 +107,7 @@ export async function openKeys(
     algorithm: settings.algorithm,
     policy: keyPolicy(settings),
     clock: systemClock,
-    ...(onChange && { onChange }),
+    ...options,
   })
 }
 

@@ -38,6 +38,8 @@ export interface KeyManagerOptions {
   readonly algorithm: Algorithm
   readonly policy: KeyPolicy
   readonly clock: Clock
+  /** Determines which keys are deleted. Default: `clock`. */
+  readonly expiryClock?: Clock
   /** Receives audit events. Must not throw. */
   readonly onChange?: (event: KeyEvent) => void
 }
@@ -175,7 +177,7 @@ export class KeyManager {
 
   /** Reads the keys, creates the key that is due, and re-encrypts and deletes old records. */
   async #maintain(): Promise<void> {
-    const { algorithm, policy, clock } = this.#options
+    const { algorithm, policy, clock, expiryClock = clock } = this.#options
     const stored = await this.#read()
     this.#adopt(stored)
     const due = (nowMs: number) => dueKey(this.#keys, algorithm, policy, nowMs)
@@ -184,7 +186,7 @@ export class KeyManager {
       this.#adopt(await this.#read())
     }
     await this.#store.reencrypt(stored)
-    for (const { name } of deletableKeys(this.#keys, policy, clock.nowMs())) {
+    for (const { name } of deletableKeys(this.#keys, policy, expiryClock.nowMs())) {
       await this.#store.remove(name)
     }
   }

@@ -285,6 +285,24 @@ t.test('if the clock is set back, a key still signs', async (t) => {
   t.equal(manager.signingKey().kid, second)
 })
 
+t.test('I11: a replica whose clock is ahead deletes no key that others use', async (t) => {
+  const { manager, clock, store } = await openManager(t)
+  const { kid } = manager.signingKey()
+  const aheadMs = 3 * policy.rotationMs
+  const ahead = new FakeClock(clock.timeMs + aheadMs)
+  const other = await openManager(t, { store, clock: ahead, expiryClock: clock })
+  // Longer than the lead, and than the lifetime of all tokens of the key.
+  for (let second = 0; second < 9; second += 1) {
+    clock.advance_s(1)
+    ahead.advance_s(1)
+    await other.manager.refresh()
+  }
+  t.not(other.manager.signingKey().kid, kid)
+  await manager.refresh()
+  t.equal(manager.signingKey().kid, kid)
+  t.ok(publishedKids(manager).includes(kid))
+})
+
 t.test('concurrent refreshes read the store once', async (t) => {
   const { manager, store } = await openManager(t)
   store.lists = 0

@@ -16,7 +16,7 @@ import { DpopNonces } from '../../issuer/dpop-nonces.ts'
 import { createIssuer } from '../../issuer/issuer.ts'
 import { RevocationFeed } from '../../issuer/revocation-feed.ts'
 import { SessionDataCleanup } from '../../issuer/session-data-cleanup.ts'
-import type { KeyEvent, KeyManager } from '../../keys/key-manager.ts'
+import type { KeyEvent, KeyManager, KeyManagerOptions } from '../../keys/key-manager.ts'
 import { createAuthorizationServer } from '../../oauth/authorization-server.ts'
 import { startCleanup } from '../../stores/cleanup.ts'
 import { openCounterStore } from '../../stores/open-stores.ts'
@@ -64,13 +64,14 @@ export async function runIssuer(context: CliContext): Promise<void> {
   )
   const playground = hasPlayground(settings) ? await import('../playground-wiring.ts') : null
   const events = playground?.createEventLog()
-  const keys = await openSigningKeys(settings, context.cwd, ({ name, kid }) => {
-    audit(name, { kid })
-    events?.add(name, { kid })
-  })
   const clockMonitor = await openClockMonitor(settings, sessions)
   observeClock(metrics.registry, () => clockMonitor.offsetMs)
   const { expiryClock } = clockMonitor
+  const onChange = ({ name, kid }: KeyEvent) => {
+    audit(name, { kid })
+    events?.add(name, { kid })
+  }
+  const keys = await openSigningKeys(settings, context.cwd, { expiryClock, onChange })
   const revocations = await openRevocations(settings, { sessions, keys, expiryClock })
   const cleanup = startCleanup(sessions, expiryClock, (err) =>
     logger.warn({ err }, 'expired sessions could not be removed; trying again later'),
@@ -144,9 +145,9 @@ export async function runIssuer(context: CliContext): Promise<void> {
 async function openSigningKeys(
   settings: Settings,
   cwd: string,
-  onChange: (event: KeyEvent) => void,
+  options: Pick<KeyManagerOptions, 'expiryClock' | 'onChange'>,
 ): Promise<KeyManager> {
-  const keys = await openKeys(settings, cwd, onChange)
+  const keys = await openKeys(settings, cwd, options)
   const signsLong = keys
     .list()
     .some(({ alg, state }) => alg === 'ML-DSA-44' && (state === 'active' || state === 'pending'))
