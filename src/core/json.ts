@@ -51,7 +51,7 @@ const strings = /("[^"\\]*(?:\\.[^"\\]*)*")(\s*:)?/g
  * Tells whether JSON.parse has misread a name. After a member `\\u0`, Node 24 takes `\u0063nf` at the same place for
  * the same name, because it compares before it decodes the escape. A misread name has a backslash.
  */
-export function hasMisreadName(value: unknown, text: string): boolean {
+function hasMisreadName(value: unknown, text: string): boolean {
   if (!text.includes('\\')) return false
   const read = namesIn(value)
   if (!read.some((name) => name.includes('\\'))) return false
@@ -62,17 +62,18 @@ export function hasMisreadName(value: unknown, text: string): boolean {
 }
 
 function namesIn(value: unknown): string[] {
-  const names: string[] = []
+  return objectsIn(value).flatMap(Object.keys)
+}
+
+/** Lists the objects in parsed JSON, at every depth. */
+export function objectsIn(value: unknown): Record<string, unknown>[] {
   // A recursion would end at a value that is nested too deeply.
   const found = [value]
   for (const one of found) {
     if (typeof one !== 'object' || one === null) continue
-    for (const name of Object.keys(one)) {
-      if (!Array.isArray(one)) names.push(name)
-      found.push((one as { readonly [name: string]: unknown })[name])
-    }
+    for (const member of Object.values(one)) found.push(member)
   }
-  return names
+  return found.filter(isPlainObject)
 }
 
 /** Parses valid JSON: numbers, which cannot be misread, replace the names meanwhile. */

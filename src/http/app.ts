@@ -14,7 +14,8 @@ import fastify, {
 import { validatorCompiler } from 'fastify-type-provider-zod'
 import type { z } from 'zod'
 import { GatepassError } from '../core/errors.ts'
-import { hasMisreadName } from '../core/json.ts'
+import { isPlainObject, objectsIn, parseJson } from '../core/json.ts'
+import { withoutByteOrderMark } from '../tokens/strict-decoding.ts'
 import { answerBrokenRequest, createErrorHandler } from './error-handler.ts'
 import type { Metrics } from './metrics.ts'
 import type { OpenApiInfo } from './openapi-document.ts'
@@ -100,7 +101,7 @@ export function createApp(options: AppOptions): FastifyInstance {
   // what a `childLoggerFactory` returns.
   app.log.child = () => app.log
   app.removeAllContentTypeParsers()
-  app.addContentTypeParser('application/json', { parseAs: 'buffer' }, parseJson(app))
+  app.addContentTypeParser('application/json', { parseAs: 'buffer' }, parseBody)
   app.addContentTypeParser('*', refuseBody)
   app.setErrorHandler(handleError)
   app.setNotFoundHandler(() => {
@@ -161,24 +162,25 @@ export const compileValidator: FastifySchemaCompiler<z.core.$ZodType> = (route) 
 
 /**
  * Parses JSON. A chunked body that ends empty is undefined. Bytes that are not UTF-8 are refused (RFC 8259
- * §8.1): decoding would replace them. So is a name that JSON.parse has misread, after the request of another
- * client.
+ * §8.1): decoding would replace them.
  */
-function parseJson(app: FastifyInstance) {
-  const parse = app.getDefaultJsonParser('error', 'error')
-  type Done = (error: Error | null, body?: unknown) => void
-  return (request: FastifyRequest, bytes: Buffer, done: Done) => {
-    if (bytes.length === 0) return done(null, undefined)
-    const refuse = (detail: string) => done(new GatepassError('request_malformed', { detail }))
-    if (!isUtf8(bytes)) return refuse('The body is not UTF-8.')
-    const text = bytes.toString()
-    parse(request, text, (error, body) => {
-      if (error !== null)
-        refuse('The body is not JSON, or names __proto__ or constructor.prototype.')
-      else if (hasMisreadName(body, text)) refuse('A name has an escape that may be misread.')
-      else done(null, body)
-    })
+async function parseBody(_request: FastifyRequest, bytes: Buffer): Promise<unknown> {
+  if (bytes.length === 0) return undefined
+  const refused = (detail: string) => new GatepassError('request_malformed', { detail })
+  if (!isUtf8(bytes)) throw refused('The body is not UTF-8.')
+  // The parser of Fastify may misread a name after the request of another client.
+  const body = parseJson(withoutByteOrderMark(bytes).toString())
+  if (body === undefined || objectsIn(body).some(namesPrototype)) {
+    throw refused('The body is not JSON, or names __proto__ or constructor.prototype.')
   }
+  return body
+}
+
+/** Whether a copy of an object may change a prototype. */
+function namesPrototype(object: Readonly<Record<string, unknown>>): boolean {
+  if (Object.hasOwn(object, '__proto__')) return true
+  const named = object.constructor
+  return isPlainObject(named) && Object.hasOwn(named, 'prototype')
 }
 
 /** Refuses a body of another type. A chunked body that ends empty counts as no body. */
