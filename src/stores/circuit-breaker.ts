@@ -2,9 +2,10 @@ import { type BackoffLimits, backoffMs } from '../core/backoff.ts'
 import type { Clock } from '../core/clock.ts'
 import { GatepassError } from '../core/errors.ts'
 
+/** Consecutive failures that open a circuit. */
+export const maxFailures = 5
+
 export interface CircuitBreakerOptions {
-  /** Consecutive failures that open the circuit. */
-  readonly maxFailures: number
   /** How long the circuit stays open. The period doubles after each failed probe. */
   readonly openFor: BackoffLimits
   readonly clock: Clock
@@ -77,7 +78,7 @@ export class CircuitBreaker {
     if (startedIn.name === 'half-open') this.#open(startedIn.probes)
     else if (startedIn.name === 'closed') {
       startedIn.failures += 1
-      if (startedIn.failures >= this.#options.maxFailures) this.#open(0)
+      if (startedIn.failures >= maxFailures) this.#open(0)
     }
   }
 

@@ -93,10 +93,10 @@ export interface ResilientDataStoreOptions {
 const reopenDelay = { minMs: 250, maxMs: 10_000 }
 
 /**
- * A probe may take the whole deadline of a call. One a second is cheap, and a longer open period would
- * make a fail-over of a few seconds noticeably longer.
+ * How long a circuit breaker stays open. A probe may take the whole deadline of a call. One a second is
+ * cheap, and a longer open period would make a fail-over of a few seconds noticeably longer.
  */
-const breakerLimits = { maxFailures: 5, openFor: { minMs: 500, maxMs: 1_000 } }
+const openFor = { minMs: 500, maxMs: 1_000 }
 
 /**
  * A data store for a process that serves requests. The start does not wait for the store, calls fail
@@ -123,7 +123,7 @@ export class ResilientDataStore implements DataStore {
     const { clock, onCleanupError } = options
     const isFailure = (error: unknown) => isGatepassError(error, 'store_unavailable')
     this.#openStore = openStore
-    const breaker = () => new CircuitBreaker({ ...breakerLimits, clock, isFailure })
+    const breaker = () => new CircuitBreaker({ openFor, clock, isFailure })
     this.#reads = breaker()
     this.#writes = breaker()
     this.#removals = breaker()

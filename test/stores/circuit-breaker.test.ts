@@ -1,18 +1,18 @@
 import assert from 'node:assert/strict'
 import t from 'tap'
 import { isGatepassError } from '../../src/core/errors.ts'
-import { CircuitBreaker } from '../../src/stores/circuit-breaker.ts'
+import { CircuitBreaker, maxFailures } from '../../src/stores/circuit-breaker.ts'
 import { FakeClock } from '../support/clock.ts'
 import fc from '../support/properties.ts'
 
-const limits = { maxFailures: 3, openFor: { minMs: 1_000, maxMs: 5_000 } }
+const openFor = { minMs: 1_000, maxMs: 5_000 }
 const failure = new Error('out of service')
 const answer = new Error('an answer')
 
 function start() {
   const clock = new FakeClock()
   const isFailure = (error: unknown) => error === failure
-  return { clock, breaker: new CircuitBreaker({ ...limits, clock, isFailure }) }
+  return { clock, breaker: new CircuitBreaker({ openFor, clock, isFailure }) }
 }
 
 type Result = 'ok' | Error
@@ -34,7 +34,7 @@ async function call(breaker: CircuitBreaker, result: Result): Promise<Result | n
 }
 
 async function open(breaker: CircuitBreaker): Promise<void> {
-  for (let n = 0; n < limits.maxFailures; n++) await call(breaker, failure)
+  for (let n = 0; n < maxFailures; n++) await call(breaker, failure)
 }
 
 t.test('opens after consecutive failures, for longer after each failed probe', async (t) => {
@@ -124,8 +124,8 @@ class Calls {
 t.test('a call that started before the circuit opened does not open it again', async (t) => {
   const { clock, breaker } = start()
   const calls = new Calls(breaker)
-  for (let n = 0; n < 2 * limits.maxFailures; n++) calls.start()
-  for (let n = 0; n < limits.maxFailures; n++) await calls.end(failure)
+  for (let n = 0; n < 2 * maxFailures; n++) calls.start()
+  for (let n = 0; n < maxFailures; n++) await calls.end(failure)
   t.notOk(calls.start(), 'open')
   clock.advanceMs(1_000)
   t.equal(await call(breaker, 'ok'), 'ok', 'closed by the probe')
@@ -149,13 +149,13 @@ t.test('with any overlap of calls it opens for a reason, probes once and recover
       for (const step of steps) {
         if (typeof step === 'number') clock.advanceMs(step)
         else if (step !== 'start') await calls.end(step)
-        else if (!calls.start()) assert.ok(calls.failures >= limits.maxFailures, 'for a reason')
+        else if (!calls.start()) assert.ok(calls.failures >= maxFailures, 'for a reason')
       }
       // Three failures open it if it is closed, and one failure if it is half-open.
       await calls.endAll(failure)
-      for (let n = 0; n < limits.maxFailures && calls.start(); n++) await calls.end(failure)
+      for (let n = 0; n < maxFailures && calls.start(); n++) await calls.end(failure)
       assert.ok(!calls.start(), 'open')
-      clock.advanceMs(limits.openFor.maxMs)
+      clock.advanceMs(openFor.maxMs)
       assert.ok(calls.start(), 'a probe')
       assert.ok(!calls.start(), 'and no other')
       await calls.end('ok')

@@ -31,7 +31,8 @@ const maxCalls = 2_000
 /** A TLS handshake may take longer than a call, and later calls use the connection. */
 const connectMs = 1_000
 const openRetryMs = 100
-const breakerLimits = { maxFailures: 5, openFor: { minMs: 250, maxMs: 2_000 } }
+/** How long the circuit breaker stays open. */
+const openFor = { minMs: 250, maxMs: 2_000 }
 
 /**
  * One node. Every call ends within its deadline.
@@ -50,11 +51,7 @@ export class MemcachedNode {
   constructor(settings: ConnectionSettings, deadlineMs: number) {
     this.#settings = settings
     this.#deadlineMs = deadlineMs
-    this.#breaker = new CircuitBreaker({
-      ...breakerLimits,
-      clock: systemClock,
-      isFailure: isOutage,
-    })
+    this.#breaker = new CircuitBreaker({ openFor, clock: systemClock, isFailure: isOutage })
   }
 
   /**

@@ -35,7 +35,8 @@ export interface Operation<T> {
 /** Delay before the second attempt of a read: a service that restarts needs a moment. */
 const retryDelayMs = 50
 
-const breakerLimits = { maxFailures: 5, openFor: { minMs: 1_000, maxMs: 30_000 } }
+/** How long the circuit breaker stays open. */
+const openFor = { minMs: 1_000, maxMs: 30_000 }
 
 interface Call {
   readonly operation: Operation<unknown>
@@ -70,7 +71,7 @@ export class WebhookClient {
       (calls) => Promise.allSettled(calls.map((call) => this.#send(call))),
     )
     this.#calls = new InFlightCalls(maxConcurrent + maxQueued)
-    this.#breaker = new CircuitBreaker({ ...breakerLimits, clock, isFailure: isOutage })
+    this.#breaker = new CircuitBreaker({ openFor, clock, isFailure: isOutage })
   }
 
   /** @throws `store_unavailable`, `operation_unsupported` */
