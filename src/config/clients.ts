@@ -4,6 +4,7 @@ import {
   grantTypes,
   isConfidential,
   mayUse,
+  scopeNames,
   signInClientId,
   tokenExchange,
 } from '../issuer/clients.ts'
@@ -79,9 +80,9 @@ export const clientsSchema = z
       for (const [field, message] of contradictions(client)) {
         context.addIssue({ code: 'custom', path: [index, field], message })
       }
-      const unknown = (client.default_scope ?? '')
-        .split(' ')
-        .filter((scope) => scope !== '' && !Object.hasOwn(client.scopes, scope))
+      const unknown = scopeNames(client.default_scope ?? '').filter(
+        (scope) => !Object.hasOwn(client.scopes, scope),
+      )
       if (unknown.length > 0) {
         const message = `names scopes that the client does not have: ${unknown.join(' ')}`
         context.addIssue({ code: 'custom', path: [index, 'default_scope'], message })

@@ -293,14 +293,15 @@ export class FieldCache {
   )
 
   get(owner: DataOwner, field: string): KnownField | undefined {
-    return this.#fields.get(nameOf(owner, field))
+    return this.#fields.get(fieldKey(owner, field))
   }
 
   set(owner: DataOwner, field: string, known: KnownField): void {
-    this.#fields.set(nameOf(owner, field), known)
+    this.#fields.set(fieldKey(owner, field), known)
   }
 }
 
-function nameOf({ scope, id }: DataOwner, field: string): string {
+/** Returns a text that no field of another owner has. */
+export function fieldKey({ scope, id }: DataOwner, field: string): string {
   return `${scope} ${id} ${field}`
 }

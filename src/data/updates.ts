@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { GatepassError, isGatepassError } from '../core/errors.ts'
-import type { OwnedFields, ValueText } from './owned-fields.ts'
+import { fieldKey, type OwnedFields, type ValueText } from './owned-fields.ts'
 
 /**
  * Computes the next value of a field from its current value (null if absent), both as JSON. It may be
@@ -42,19 +42,18 @@ export class Updates {
    *   `change`
    */
   update(fields: OwnedFields, field: string, change: Change): Promise<void> {
-    const { scope, id } = fields.owner
-    const place = `${scope} ${id} ${field}`
+    const key = fieldKey(fields.owner, field)
     return new Promise((resolve, reject) => {
       const one = { fields, change, resolve, reject }
-      const waiting = this.#waiting.get(place)
-      if (waiting === undefined) void this.#run(place, field, one)
+      const waiting = this.#waiting.get(key)
+      if (waiting === undefined) void this.#run(key, field, one)
       else waiting.push(one)
     })
   }
 
-  async #run(place: string, field: string, one: PendingUpdate): Promise<void> {
-    for (let batch = [one]; batch.length > 0; batch = this.#waiting.get(place) ?? []) {
-      this.#waiting.set(place, [])
+  async #run(key: string, field: string, one: PendingUpdate): Promise<void> {
+    for (let batch = [one]; batch.length > 0; batch = this.#waiting.get(key) ?? []) {
+      this.#waiting.set(key, [])
       try {
         // The last update names the latest expiry.
         const { fields } = batch.at(-1) ?? one
@@ -69,7 +68,7 @@ export class Updates {
         for (const one of batch) one.reject(error)
       }
     }
-    this.#waiting.delete(place)
+    this.#waiting.delete(key)
   }
 
   /** Returns the updates that were written. The others have been rejected. */

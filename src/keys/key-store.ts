@@ -4,6 +4,7 @@ import { GatepassError } from '../core/errors.ts'
 import { createFolder, syncFolder } from '../core/files.ts'
 import { randomId } from '../core/secrets.ts'
 import { isPostgres } from '../stores/open-stores.ts'
+import { storeUnavailable } from '../stores/store-errors.ts'
 import { keyNamePattern, type StoredKey } from './key-record.ts'
 
 /**
@@ -45,7 +46,6 @@ export async function openKeyStore(url: string, cwd: string): Promise<KeyStore> 
 }
 
 const suffix = '.json'
-const retryAfterSeconds = 1
 
 /**
  * Keeps signing keys in a folder (`file:keys`), one `.json` file per key. Several processes may share
@@ -118,12 +118,8 @@ export class FileKeyStore implements KeyStore {
     try {
       return await work()
     } catch (error) {
-      if (error instanceof GatepassError) throw error
-      throw new GatepassError('store_unavailable', {
-        detail: `The key folder ${this.#folder} cannot be used: ${(error as Error).message}.`,
-        cause: error,
-        retryAfterSeconds,
-      })
+      const { message } = error as Error
+      throw storeUnavailable(error, `The key folder ${this.#folder} cannot be used: ${message}.`)
     }
   }
 }

@@ -409,10 +409,8 @@ function unavailable(error: unknown): GatepassError {
 
 /** Returns `store_unavailable` with a detail for the operator. */
 function cannotOpen({ host, port }: PostgresTarget, error: Error): GatepassError {
-  return new GatepassError('store_unavailable', {
-    detail: `Postgres at ${host}:${port} cannot be used: ${reasonOf(error)}.`,
-    cause: withoutValues(error),
-  })
+  const detail = `Postgres at ${host}:${port} cannot be used: ${reasonOf(error)}.`
+  return storeUnavailable(withoutValues(error), detail)
 }
 
 /** Copies message and code. `detail` and `where` of Postgres may quote rows with password hashes. */

@@ -99,8 +99,8 @@ export class SqliteDatabase {
     } catch (cause) {
       // `read` repeats its query after this error.
       if (isBusy(cause)) throw cause
-      const detail = `The SQLite file ${this.#path} cannot be used: ${(cause as Error).message}.`
-      throw new GatepassError('store_unavailable', { detail, cause })
+      const { message } = cause as Error
+      throw storeUnavailable(cause, `The SQLite file ${this.#path} cannot be used: ${message}.`)
     }
   }
 
@@ -301,10 +301,8 @@ function open(path: string, pageBytes = defaultPageBytes): DatabaseSync {
     db?.close()
     // The path is wrong, and the file belongs to another program.
     if (mode !== null && resultCode(error) === sqliteNotADatabase) chmodSync(path, mode)
-    throw new GatepassError('store_unavailable', {
-      detail: `The SQLite file ${path} cannot be opened: ${openingProblem(error)}.`,
-      cause: error,
-    })
+    const problem = openingProblem(error)
+    throw storeUnavailable(error, `The SQLite file ${path} cannot be opened: ${problem}.`)
   }
 }
 
@@ -434,6 +432,6 @@ function lock(path: string, waitMs: number): DatabaseSync {
     const detail = isBusy(cause)
       ? fileInUse
       : `The file ${path} cannot be locked: ${(cause as Error).message}.`
-    throw new GatepassError('store_unavailable', { detail, cause })
+    throw storeUnavailable(cause, detail)
   }
 }
