@@ -186,6 +186,7 @@ export class GatepassError extends Error {
 
   /** @throws TypeError for an unknown code, which a program in JavaScript may pass */
   constructor(code: ErrorCode, details: ErrorDetails = {}) {
+    if (!Object.hasOwn(errorCodes, code)) throw new TypeError(`There is no error code ${code}.`)
     const { title } = errorCodes[code]
     super(
       details.detail ?? title,

@@ -2,9 +2,11 @@ import t from 'tap'
 import { GatepassError, isGatepassError } from '../../src/core/errors.ts'
 
 t.test('there is no error with an unknown code', async (t) => {
-  const unknown = 'token_expird' as never
-  t.throws(() => new GatepassError(unknown), TypeError)
-  t.throws(() => new GatepassError(unknown, { detail: 'A text.' }), TypeError)
+  for (const unknown of ['token_expird', 'toString', undefined]) {
+    const error = { name: 'TypeError', message: `There is no error code ${unknown}.` }
+    t.throws(() => new GatepassError(unknown as never), error)
+    t.throws(() => new GatepassError(unknown as never, { detail: 'A text.' }), error)
+  }
 })
 
 t.test('an error of another copy of the module is known', async (t) => {
