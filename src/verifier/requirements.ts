@@ -82,6 +82,12 @@ export function checkRequirement(
   throw new GatepassError('config_invalid', { detail })
 }
 
+const dpopCheck: RequirementCheck = [
+  (value) =>
+    isJsonObject(value) && typeof value.method === 'string' && typeof value.uri === 'string',
+  '{ proof, method, uri }',
+]
+
 const scopeCheck: RequirementCheck = [
   (value) => typeof value === 'string',
   'a text, with scopes separated by spaces',
@@ -149,7 +155,7 @@ export const unpresented: DpopPresentation = Object.freeze({
  * @param token the presented token
  * @param dpop undefined for a bearer token
  * @returns the proof, not marked as used yet; null for a bearer token
- * @throws `dpop_proof_missing`, `dpop_proof_invalid`, `token_unbound`
+ * @throws `dpop_proof_missing`, `dpop_proof_invalid`, `token_unbound`; `config_invalid` for another value
  * @internal
  */
 export function checkPossession(
@@ -159,6 +165,7 @@ export function checkPossession(
   dpop: DpopPresentation | undefined,
 ): DpopProof | null {
   if (dpop === unpresented) return null
+  if (dpop !== undefined) checkRequirement('dpop', dpop, dpopCheck)
   if (cnf === undefined) {
     if (dpop === undefined) return null
     throw new GatepassError('token_unbound')

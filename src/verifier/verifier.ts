@@ -84,9 +84,10 @@ export function verifyNowOf(verifier: Verifier): VerifyNow {
 
 const noRequirements: TokenRequirements = {}
 
-/** @throws `config_invalid` for null, because a requirement that got lost must not be ignored */
-function withoutRequirements(given: null | undefined): TokenRequirements {
+/** @throws `config_invalid` for any other value, because a requirement that got lost must not be ignored */
+function readRequirements(given: TokenRequirements | undefined): TokenRequirements {
   if (given === undefined) return noRequirements
+  if (typeof given === 'object' && given !== null) return given
   throw new GatepassError('config_invalid', { detail: 'The requirements must be an object.' })
 }
 
@@ -191,7 +192,7 @@ export function createVerifier(options: VerifierOptions | IssuersOptions): Verif
 
   function verifySync(token: string, given?: TokenRequirements): AccessTokenClaims {
     try {
-      const requirements = given ?? withoutRequirements(given)
+      const requirements = readRequirements(given)
       const cached = lookUp(token)
       if (cached !== undefined) return accept(token, cached, requirements)
       return admit(token, verifyFromMemory(parse(decrypt(token))), requirements)
@@ -207,7 +208,7 @@ export function createVerifier(options: VerifierOptions | IssuersOptions): Verif
     isRenewed = false,
   ): AccessTokenClaims | Promise<AccessTokenClaims> {
     try {
-      const requirements = given ?? withoutRequirements(given)
+      const requirements = readRequirements(given)
       const cached = lookUp(token)
       const renewal = isRenewed ? undefined : cached?.issuer.keys.renew?.()
       if (renewal !== undefined) {

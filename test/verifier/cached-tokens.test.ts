@@ -102,12 +102,19 @@ t.test('a misspelled or invalid requirement is not ignored', async (t) => {
     { failClosed: {} },
     { failClosed: { maxStaleness: 60 } },
     { failClosed: null },
+    { dpop: null },
+    { dpop: true },
+    { dpop: { proof: 'a' } },
   ]) {
     t.equal(await codeFor(requirements), 'config_invalid', JSON.stringify(requirements))
   }
-  const none = null as never
-  t.equal(await codeFor(none), 'config_invalid')
-  t.throws(() => verifier.verifySync(token, none), { code: 'config_invalid' })
+  for (const none of [null, 'orders:read', 0]) {
+    t.equal(await codeFor(none as never), 'config_invalid')
+    t.throws(() => verifier.verifySync(token, none as never), {
+      code: 'config_invalid',
+      message: 'The requirements must be an object.',
+    })
+  }
 })
 
 t.test('fails closed by the age of the revocation list', async (t) => {
