@@ -14,6 +14,7 @@ export interface SessionDataCleanupOptions {
   readonly sessions: Pick<SessionStore, 'revocationsAfter'>
   /** The `iss` of the sessions. */
   readonly issuer: string
+  /** Determines which revocations still matter. */
   readonly clock: Clock
   /** How long the store refuses writes after a revocation: until every token has expired, by any clock. */
   readonly closedMs: number

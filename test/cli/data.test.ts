@@ -253,3 +253,27 @@ t.test('unsafe settings prevent startup', async (t) => {
   t.equal(off.code, 2)
   t.match(off.stderr, 'GATEPASS_DATA_URL is not set')
 })
+
+t.test(
+  'I11: an issuer whose clock is ahead does not open the data of ended sessions',
+  async (t) => {
+    const { url } = await startRedis(t)
+    const stores = { GATEPASS_SESSIONS_URL: url, GATEPASS_DATA_URL: url }
+    const { startIssuer, startVerifier } = await startServices(t, stores)
+    const right = await startIssuer()
+    const hourAhead = 'data:text/javascript,const{now}=Date;Date.now=()=>now()+3600000'
+    const ahead = await startIssuer({ NODE_OPTIONS: `--import=${hourAhead}` })
+    const verifier = await startVerifier(right.at)
+    const cart = `${verifier.at}/data/session/cart`
+    const tokens = await login(right.at)
+    t.equal((await dataOf(tokens).put(cart, ['shirt'])).status, 201)
+    const { refresh_token } = tokens
+    t.equal((await postJson(`${right.at}/logout`, { refresh_token })).status, 204)
+    for (const issuer of [right, ahead]) {
+      await until('it has ended the data', async () =>
+        /operation="end",outcome="ok"\S* [1-9]/.test(await issuer.metrics()),
+      )
+    }
+    t.equal((await dataOf(tokens).put(cart, ['hat'])).status, 401)
+  },
+)

@@ -80,6 +80,7 @@ export async function runIssuer(context: CliContext): Promise<void> {
     logger,
     metrics,
     sessions,
+    expiryClock,
   })
   const ownKeys = createOwnKeys(keys)
   const nonces = createNonces(settings)
@@ -255,13 +256,14 @@ interface DataCleanupDeps {
   readonly logger: Logger
   readonly metrics: Metrics
   readonly sessions: SessionStore
+  readonly expiryClock: Clock
 }
 
 /** Starts to delete the data of revoked sessions. Returns null if sessions have no data. */
 async function startDataCleanup(
   settings: Settings,
   cwd: string,
-  { logger, metrics, sessions }: DataCleanupDeps,
+  { logger, metrics, sessions, expiryClock }: DataCleanupDeps,
 ) {
   const data = await openDataForService(settings, cwd, logger)
   if (data === null) return null
@@ -269,7 +271,7 @@ async function startDataCleanup(
     data: observedStore(data, createDataObserver(metrics.registry)),
     sessions,
     issuer: settings.issuer,
-    clock: systemClock,
+    clock: expiryClock,
     closedMs: dataBlockedMs(settings),
     onFailure: (err) => logger.warn({ err }, 'session data could not be deleted; trying again'),
   })
