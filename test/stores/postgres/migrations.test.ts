@@ -1,3 +1,5 @@
+import { readFileSync } from 'node:fs'
+import pg from 'pg'
 import t from 'tap'
 import { PostgresKeyStore } from '../../../src/keys/postgres-key-store.ts'
 import type { Migration } from '../../../src/stores/migrations.ts'
@@ -10,6 +12,7 @@ import { patient } from '../../support/patience.ts'
 import { PostgresServer } from '../../support/postgres.ts'
 
 const server = await PostgresServer.start(t)
+await server.query(`CREATE ROLE service LOGIN PASSWORD 'other'`)
 
 const first = { name: 'first', sql: 'CREATE TABLE gatepass.things (n INTEGER)' }
 const second = {
@@ -20,6 +23,16 @@ const third = { name: 'third', sql: 'ALTER TABLE gatepass.things ADD COLUMN labe
 
 function apply(url: string, migrations: readonly Migration[], name = 'things'): Promise<void> {
   return migrate(parsePostgresUrl(url), { name, migrations }, patient.timeoutMs)
+}
+
+function asService(url: string): string {
+  return Object.assign(new URL(url), { username: 'service', password: 'other' }).href
+}
+
+async function run(url: string, sql: string): Promise<void> {
+  const client = new pg.Client({ connectionString: url })
+  await client.connect()
+  await client.query(sql).finally(() => client.end())
 }
 
 const things = (url: string) => server.query('SELECT * FROM gatepass.things ORDER BY n', url)
@@ -138,7 +151,6 @@ t.test('a service needs no right to change existing tables', async (t) => {
   const url = await server.createDatabase()
   const database = new URL(url).pathname.slice(1)
   await (await PostgresAccountStore.open(url, patient)).close()
-  await server.query(`CREATE ROLE service LOGIN PASSWORD 'other'`)
   await server.query(
     `REVOKE ALL ON DATABASE ${database} FROM PUBLIC; GRANT CONNECT ON DATABASE ${database} TO service`,
   )
@@ -147,13 +159,25 @@ t.test('a service needs no right to change existing tables', async (t) => {
      GRANT SELECT, INSERT, UPDATE ON gatepass.accounts TO service`,
     url,
   )
-  const asService = new URL(url)
-  Object.assign(asService, { username: 'service', password: 'other' })
-  const store = await PostgresAccountStore.open(asService.href, patient)
+  const store = await PostgresAccountStore.open(asService(url), patient)
   t.teardown(() => store.close())
   await store.create(account())
-  await t.rejects(PostgresSessionStore.open(asService.href, patient), {
+  await t.rejects(PostgresSessionStore.open(asService(url), patient), {
     code: 'migration_failed',
     detail: /permission denied/,
   })
+})
+
+t.test('the rights of docs/stores.md cover the tables of later versions', async (t) => {
+  const page = readFileSync(new URL('../../../docs/stores.md', import.meta.url), 'utf8')
+  const [, grants = ''] = /```sql\n(GRANT .*?)```/s.exec(page) ?? []
+  const url = await server.createDatabase()
+  await (await PostgresAccountStore.open(url, patient)).close()
+  await run(url, grants)
+  await apply(url, [first])
+  const store = await PostgresAccountStore.open(asService(url), patient)
+  t.teardown(() => store.close())
+  await store.create(account())
+  await run(asService(url), 'INSERT INTO gatepass.things VALUES (1)')
+  t.same(await things(url), [{ n: 1 }])
 })
