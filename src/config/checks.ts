@@ -224,7 +224,7 @@ function checkDataStore(config: Settings): FieldProblem[] {
 /** Checks the URL of a store. A problem never quotes it, because it may contain a password. */
 function checkStore(name: SettingName, url: string, config: Settings): FieldProblem[] {
   if (url === 'sqlite::memory:' && config.workers > 1) {
-    const detail = 'each process would have its own: name a file, or set GATEPASS_WORKERS=1'
+    const detail = 'must be a file if GATEPASS_WORKERS is above 1: each process would have its own'
     return [problem(name, detail)]
   }
   try {
