@@ -6,7 +6,6 @@ import { EventLog, playground } from '../playground/playground.ts'
 import { thirdPartyOrigin } from '../playground/third-party.ts'
 import type { SessionStore } from '../stores/ports.ts'
 import type { Verifier } from '../verifier/verifier.ts'
-import { demoUser } from './dev/demo.ts'
 import { RemoteReplicas } from './dev/replica-processes.ts'
 
 export function createEventLog(): EventLog {
@@ -27,7 +26,6 @@ export function playgroundHooks(
 ): IssuerAppHooks {
   const deps = {
     issuerUrl: settings.issuer,
-    username: demoUser,
     accessTtlSeconds: settings.access_ttl_s,
     graceMs: settings.grace_s * 1000,
     clock: systemClock,

@@ -2,6 +2,9 @@ import type { AuditEvent } from '../issuer/audit.ts'
 
 /** The types of the playground's HTTP interface, and the interface to its replicas. */
 
+/** The user name of `gatepass dev`, which the sign-in form suggests. */
+export const demoUser = 'demo'
+
 /** `GET /playground/state` */
 export interface PlaygroundState {
   readonly username: string

@@ -6,6 +6,7 @@ import type { KeyManager } from '../keys/key-manager.ts'
 import { gatepassAuth } from '../verifier/fastify.ts'
 import type { Verifier } from '../verifier/verifier.ts'
 import {
+  demoUser,
   type KeyState,
   maxReplicas,
   type PlaygroundEvent,
@@ -28,8 +29,6 @@ export interface SessionInfo {
 export interface PlaygroundDeps {
   /** The URL of the issuer, which serves the page. */
   readonly issuerUrl: string
-  /** The user name that the sign-in form suggests. */
-  readonly username: string
   readonly accessTtlSeconds: number
   readonly graceMs: number
   readonly clock: Clock
@@ -86,7 +85,7 @@ function pageRoutes(app: FastifyInstance, deps: PlaygroundDeps, guard: Playgroun
 }
 
 function stateRoute(app: FastifyInstance, deps: PlaygroundDeps): void {
-  const { username, accessTtlSeconds, graceMs, replicas, events, thirdParty } = deps
+  const { accessTtlSeconds, graceMs, replicas, events, thirdParty } = deps
   app.get<{ Querystring: { after?: string } }>(
     '/playground/state',
     { schema: hide },
@@ -95,7 +94,7 @@ function stateRoute(app: FastifyInstance, deps: PlaygroundDeps): void {
       replicas.pageOpened()
       const list = replicas.list()
       return {
-        username,
+        username: demoUser,
         access_ttl_s: accessTtlSeconds,
         grace_s: graceMs / 1000,
         replicas: list.map(({ name, kind, port }) => ({ name, kind, ready: port !== null })),

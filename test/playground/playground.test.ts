@@ -44,7 +44,6 @@ async function start(t: Test, kinds: readonly ReplicaKind[] = ['verifier', 'shop
     extra: (scope, { clock, keys, sessions, verifier }) =>
       playground(scope, {
         issuerUrl,
-        username: 'ada',
         accessTtlSeconds: 300,
         graceMs: policy.graceMs,
         clock,
@@ -95,7 +94,7 @@ t.test('the state: replicas, keys, and events after the last', async (t) => {
   await login()
   const state = (await ask({ url: '/playground/state' })).json()
   t.match(state, {
-    username: 'ada',
+    username: 'demo',
     access_ttl_s: 300,
     grace_s: policy.graceMs / 1000,
     replicas: [{ name: 'verifier-1', kind: 'verifier', ready: true }],
