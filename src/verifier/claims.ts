@@ -43,7 +43,9 @@ export function readClaims(
   if (isName(claims.iss) && claims.iss !== issuer) return null
   const isOtherToken = format.foreignClaims.some((name) => Object.hasOwn(claims, name))
   if (!format.types.has(type) || isOtherToken) throw new GatepassError('token_type')
-  const problems = format.checks.filter(({ name, isValid }) => !isValid(claims[name]))
+  // Every object inherits members such as `constructor`, which are no claims.
+  const claim = (name: string) => (Object.hasOwn(claims, name) ? claims[name] : undefined)
+  const problems = format.checks.filter(({ name, isValid }) => !isValid(claim(name)))
   if (problems.length > 0) throw invalidClaims(problems)
   const accepted = claims as Writable<AccessTokenClaims & JsonObject>
   accepted.iss = issuer

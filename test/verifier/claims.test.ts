@@ -165,3 +165,15 @@ t.test('the pointer of a claim escapes its name', async (t) => {
     t.same(problems, [{ pointer: '/https:~1~1api.test~1~0roles', detail: 'must be present' }])
   }
 })
+
+t.test('a required claim that every object inherits is missing', async (t) => {
+  for (const name of ['constructor', 'toString', '__proto__']) {
+    const profile = { tokenTypes: ['at+jwt'], requiredClaims: [name] }
+    const format = readTokenFormat(profile, [])
+    const read = (payload: string) =>
+      readClaims({ header, payload: Buffer.from(payload) }, { ...rules, format })
+    const others = JSON.stringify(claimsWith())
+    t.throws(() => read(others), { code: 'token_claims' }, name)
+    t.ok(read(others.replace('{', `{"${name}":1,`)), `with ${name}`)
+  }
+})
