@@ -16,6 +16,11 @@ function problems(options: Partial<LoadOptions>): string[] {
   return problemsOf(() => load(options))
 }
 
+t.test("passwords are hashed with OWASP's cost unless told otherwise", async (t) => {
+  const owasp = { argon2_memory_kib: 19 * 1024, argon2_passes: 2, argon2_parallelism: 1 }
+  t.match(load().settings, owasp)
+})
+
 t.test('an empty GATEPASS_CONFIG names no settings file', async (t) => {
   const cwd = createTestFolder(t, { 'gatepass.json': '{"grace_s":7}' })
   t.equal(load({ cwd, env: { ...env, GATEPASS_CONFIG: '' } }).settings.grace_s, 7)

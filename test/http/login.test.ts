@@ -5,6 +5,7 @@ import {
   HashProcessPool,
   PasswordHasher,
 } from '../../src/issuer/passwords/password-hasher.ts'
+import { cheapHashing } from '../support/hashing.ts'
 import { audience, claimsOf, issuerUrl, password, startIssuer } from '../support/issuer.ts'
 
 t.test('returns an access token of RFC 9068 and sets the refresh token as a cookie', async (t) => {
@@ -172,7 +173,7 @@ t.test('a login whose hashing process dies can be repeated, and does not count',
     close: () => pool.close(),
   }
   const issuer = await startIssuer(t, {
-    hasher: new PasswordHasher({ memoryKib: 8, passes: 1 }, deriver),
+    hasher: new PasswordHasher(cheapHashing, deriver),
   })
   isLosing = true
   for (let attempt = 0; attempt < 10; attempt += 1) {
@@ -202,7 +203,7 @@ t.test('a bcrypt hash stays while it proves only a part of the password', async 
 t.test(
   'I6: past the queue a login gets 503 and Retry-After, and a refresh is served',
   async (t) => {
-    const hasher = new PasswordHasher({ memoryKib: 8, passes: 1, maxConcurrent: 1, maxQueued: 2 })
+    const hasher = new PasswordHasher({ ...cheapHashing, maxConcurrent: 1, maxQueued: 2 })
     const issuer = await startIssuer(t, { hasher })
     const { refresh_token } = await issuer.signIn()
     const storm = Array.from({ length: 50 }, (_, n) => issuer.login({ username: `user-${n}` }))

@@ -6,6 +6,7 @@ import {
   PasswordHasher,
 } from '../../src/issuer/passwords/password-hasher.ts'
 import { stopTime } from '../stores/counter-store-contract.ts'
+import { cheapHashing } from '../support/hashing.ts'
 import {
   password,
   startIssuer,
@@ -28,8 +29,10 @@ async function start(t: Test, options: TestIssuerOptions = {}) {
     },
     close: () => inner.close(),
   }
-  const cost = { memoryKib: 8, passes: 1 }
-  const hasher = new PasswordHasher({ ...cost, maxQueued: 1000, maxWaitMs: 60_000 }, deriver)
+  const hasher = new PasswordHasher(
+    { ...cheapHashing, maxQueued: 1000, maxWaitMs: 60_000 },
+    deriver,
+  )
   const issuer = await startIssuer(t, { hasher, ...options })
   return { issuer, hashes: () => hashes, wait: stopTime(t) }
 }
@@ -228,7 +231,7 @@ t.test('without the counter store logins fail and nothing is hashed', async (t) 
 })
 
 t.test('a login that the queue rejects does not count as a failure', async (t) => {
-  const hasher = new PasswordHasher({ memoryKib: 8, passes: 1, maxConcurrent: 1, maxQueued: 1 })
+  const hasher = new PasswordHasher({ ...cheapHashing, maxConcurrent: 1, maxQueued: 1 })
   const { issuer } = await start(t, { hasher })
   for (let round = 0; round < 10; round += 1) {
     // From one place they would be looked at in turn.

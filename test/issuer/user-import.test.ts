@@ -7,6 +7,7 @@ import { SqliteAccountStore } from '../../src/stores/sqlite/account-store.ts'
 import { account, someHash } from '../support/accounts.ts'
 import { FakeClock } from '../support/clock.ts'
 import { collect } from '../support/collect.ts'
+import { cheapHashing } from '../support/hashing.ts'
 import fc from '../support/properties.ts'
 
 const clock = new FakeClock(1_000_000)
@@ -80,7 +81,7 @@ t.test('bad lines wait until the earlier ones are reported', async (t) => {
 
 t.test('an imported user can sign in, with every hash scheme', async (t) => {
   const { accounts, run } = setUp(t)
-  const hasher = new PasswordHasher()
+  const hasher = new PasswordHasher(cheapHashing)
   t.teardown(() => hasher.close())
   const known = { password: argon2id, pleaseletmein: scrypt, 'U*U': someHash }
   const lines = Object.entries(known).map(([name, password_hash]) => line(name, { password_hash }))

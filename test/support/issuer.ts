@@ -25,6 +25,7 @@ import type { Algorithm } from '../../src/tokens/algorithms.ts'
 import { DpopProofs, dpopDefaults } from '../../src/verifier/dpop/dpop-proofs.ts'
 import { createVerifier, type Verifier } from '../../src/verifier/verifier.ts'
 import { FakeClock } from './clock.ts'
+import { cheapHashing } from './hashing.ts'
 import { policy } from './sessions.ts'
 import { createTestFolder } from './test-folder.ts'
 
@@ -35,7 +36,7 @@ export const secret = Buffer.from('a test secret of at least 32 characters')
 export const password = 'correct horse battery staple'
 
 /** Its processes end with this one. */
-const cheapHasher = new PasswordHasher({ memoryKib: 8, passes: 1 })
+const cheapHasher = new PasswordHasher(cheapHashing)
 
 export const webClient: Client = {
   client_id: 'web',

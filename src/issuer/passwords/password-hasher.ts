@@ -1,7 +1,6 @@
 import { type ChildProcess, fork } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
-import { availableParallelism } from 'node:os'
 import { fileURLToPath } from 'node:url'
 import { BoundedQueue } from '../../core/bounded-queue.ts'
 import { monotonicClock } from '../../core/clock.ts'
@@ -18,19 +17,14 @@ import {
   parsePasswordHash,
 } from './password-hash.ts'
 
-export interface PasswordHasherOptions {
-  /** Memory of one hash in KiB. Default: 19 MiB, which OWASP recommends with 2 passes. */
-  readonly memoryKib?: number
-  /** Passes over the memory. Default: 2. */
-  readonly passes?: number
-  /** Lanes. Default: 1. */
-  readonly parallelism?: number
-  /** Hashes computed at the same time. Default: the number of cores. */
-  readonly maxConcurrent?: number
-  /** Hashes that may wait. Default: 256. */
-  readonly maxQueued?: number
-  /** Longest wait of a hash in milliseconds. Default: 2,000. */
-  readonly maxWaitMs?: number
+/** The cost of a new hash, and limits. */
+export interface PasswordHasherOptions extends Argon2idCost {
+  /** Hashes computed at the same time. */
+  readonly maxConcurrent: number
+  /** Hashes that may wait. */
+  readonly maxQueued: number
+  /** Longest wait of a hash in milliseconds. */
+  readonly maxWaitMs: number
 }
 
 const minPasswordBytes = 8
@@ -72,9 +66,8 @@ export class PasswordHasher {
   readonly #decoy: PasswordHash<Argon2idParameters>
 
   /** @throws `config_invalid` if the cost exceeds the limits of a stored hash */
-  constructor(options: PasswordHasherOptions = {}, deriver: Deriver = new HashProcessPool()) {
-    const { memoryKib = 19 * 1024, passes = 2, parallelism = 1 } = options
-    const { maxConcurrent = availableParallelism(), maxQueued = 256, maxWaitMs = 2_000 } = options
+  constructor(options: PasswordHasherOptions, deriver: Deriver = new HashProcessPool()) {
+    const { memoryKib, passes, parallelism, maxConcurrent, maxQueued, maxWaitMs } = options
     this.#cost = { memoryKib, passes, parallelism }
     const problem = argon2idProblem(this.#cost)
     if (problem !== null) {

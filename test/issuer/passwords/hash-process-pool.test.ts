@@ -10,6 +10,7 @@ import t from 'tap'
 import type { HashJob } from '../../../src/issuer/passwords/hash-process.ts'
 import { parsePasswordHash } from '../../../src/issuer/passwords/password-hash.ts'
 import { type Deriver, HashProcessPool } from '../../../src/issuer/passwords/password-hasher.ts'
+import { cheapHashing } from '../../support/hashing.ts'
 
 const bcrypt = parsePasswordHash('$2a$05$CCCCCCCCCCCCCCCCCCCCC.E5YPO9kmyuRGyh0XouQYb4YMJKvyOeW')
 const bcryptJob = jobFor('U*U', bcrypt.parameters)
@@ -250,7 +251,7 @@ t.test('hashing neither ends its parent early nor keeps it alive', async (t) => 
   const module = new URL('../../../src/issuer/passwords/password-hasher.ts', import.meta.url)
   const program = `
     import { PasswordHasher } from ${JSON.stringify(module.href)}
-    const hasher = new PasswordHasher()
+    const hasher = new PasswordHasher(${JSON.stringify(cheapHashing)})
     const hash = '$2a$05$CCCCCCCCCCCCCCCCCCCCC.E5YPO9kmyuRGyh0XouQYb4YMJKvyOeW'
     console.log(await hasher.verify('U*U', hash), await hasher.verify('U*U*', hash))
   `

@@ -1,5 +1,6 @@
 import t from 'tap'
 import { PasswordHasher } from '../../../src/issuer/passwords/password-hasher.ts'
+import { cheapHashing } from '../../support/hashing.ts'
 
 const ignoredAfter72 =
   '0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789chars after 72 are ignored'
@@ -43,7 +44,7 @@ const knownAnswers: Record<string, [password: string, hash: string][]> = {
   ],
 }
 
-const hasher = new PasswordHasher()
+const hasher = new PasswordHasher(cheapHashing)
 t.teardown(() => hasher.close())
 
 for (const [whose, answers] of Object.entries(knownAnswers)) {
