@@ -37,6 +37,7 @@ interface Problem {
 /**
  * Reads the body of a response; null without a body.
  * @throws `AuthClientError` for an error response, which may come from a proxy in front of the issuer
+ * @internal
  */
 export async function readBody(response: Response): Promise<unknown> {
   if (response.ok) return response.status === 204 ? null : response.json()
@@ -65,7 +66,10 @@ const maxPauseMs = 10_000
  */
 const refusedProof = /dpop_(nonce|proof_[ir])/
 
-/** Calls the issuer, with its cookies. */
+/**
+ * Calls the issuer, with its cookies.
+ * @internal
+ */
 export class IssuerCalls {
   readonly #issuer: string
   readonly #platform: Platform

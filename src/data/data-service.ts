@@ -17,6 +17,7 @@ export interface DataLifetimes {
   readonly userTtlSeconds: number
 }
 
+/** @internal */
 export interface DataServiceOptions extends DataLifetimes {
   /** The caller closes the store. */
   readonly store: DataStore
@@ -29,7 +30,10 @@ export interface DataServiceOptions extends DataLifetimes {
   onUnreadable?(): void
 }
 
-/** Session data: derives the owner and the expiry from the verified claims of the caller. */
+/**
+ * Session data: derives the owner and the expiry from the verified claims of the caller.
+ * @internal
+ */
 export class DataService {
   readonly #context: FieldsContext
   readonly #lifetimes: DataLifetimes
@@ -122,7 +126,10 @@ export interface DataObserver {
   unreadable(): void
 }
 
-/** Wraps a store and reports each call to an observer. */
+/**
+ * Wraps a store and reports each call to an observer.
+ * @internal
+ */
 export function observedStore(store: DataStore, observer: DataObserver): DataStore {
   async function report<T>(
     operation: DataOperation,

@@ -30,7 +30,10 @@ export type Written<S extends core.$ZodType> = Exclude<core.output<S>, undefined
 
 type Name<S extends FieldSchemas> = keyof S & string
 
-/** The state that the typed fields of all sessions and users share. */
+/**
+ * The state that the typed fields of all sessions and users share.
+ * @internal
+ */
 export interface SharedState {
   readonly updates: Updates
   /** Decoded values, or why they cannot be decoded, by the texts that the cache of fields holds. */
@@ -46,7 +49,10 @@ export class TypedFields<S extends FieldSchemas> {
   readonly #open: () => OwnedFields
   readonly #shared: SharedState
 
-  /** @param open returns the fields of the caller; throws if nobody is signed in */
+  /**
+   * @param open returns the fields of the caller; throws if nobody is signed in
+   * @internal
+   */
   constructor(schemas: S, open: () => OwnedFields, shared: SharedState) {
     this.#schemas = schemas
     this.#open = open

@@ -27,6 +27,13 @@ async function offline(t: Test, files: string, ...names: readonly string[]): Pro
   return consumer
 }
 
+/** An older compiler may not read those of an internal module. */
+function declarationsOf({ folder }: Consumer, name: string): string[] {
+  const dist = join(folder, 'node_modules', name, 'dist')
+  const files = readdirSync(dist, { encoding: 'utf8', recursive: true })
+  return files.filter((file) => file.endsWith('.d.ts')).sort()
+}
+
 /** Each way in which TypeScript resolves packages. `.mts` imports, and `.cts` requires. */
 const resolutions = [
   ['use.mts', 'use.cts', '--module', 'node16'],
@@ -114,6 +121,13 @@ t.test('@gatepass/verifier', async (t) => {
 t.test('@gatepass/browser', async (t) => {
   const consumer = await offline(t, 'browser', 'gatepass-browser')
   t.same(consumer.installed(), ['@gatepass/browser'])
+  t.same(declarationsOf(consumer, '@gatepass/browser'), [
+    'browser/index.d.ts',
+    'browser/issuer-calls.d.ts',
+    'browser/redirect.d.ts',
+    'browser/types.d.ts',
+    'core/errors.d.ts',
+  ])
   consumer.copy('use.ts', 'use.mts')
   for (const args of resolutions) {
     const imports = args.filter((arg) => arg !== 'use.cts')
@@ -132,6 +146,16 @@ t.test('@gatepass/session-data', async (t) => {
 
   t.test('brings no driver', async (t) => {
     t.same(consumer.installed().sort(), ['@gatepass/session-data', '@gatepass/verifier'])
+  })
+
+  t.test('has no declarations of internal modules', async (t) => {
+    t.same(declarationsOf(consumer, '@gatepass/session-data'), [
+      'core/clock.d.ts',
+      'data/data-service.d.ts',
+      'data/fastify.d.ts',
+      'data/typed-fields.d.ts',
+      'stores/data-store.d.ts',
+    ])
   })
 
   t.test('declares each package that it imports, as pnpm and Yarn demand', async (t) => {
