@@ -36,7 +36,7 @@ export class MemcachedDataStore implements DataStore {
   }
 
   /** @throws `config_invalid`, `store_unavailable` */
-  static async open(url: string, options: MemcachedOptions = {}): Promise<MemcachedDataStore> {
+  static async open(url: string, options: MemcachedOptions): Promise<MemcachedDataStore> {
     const target = parseMemcachedUrl(url)
     const nodes = createNodes(target, options)
     const store = new MemcachedDataStore(nodes, target.nodes.map(nameOf))

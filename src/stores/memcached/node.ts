@@ -21,7 +21,7 @@ export interface MemcachedOptions {
   /** The folder that relative paths in the URL are resolved against. */
   readonly cwd?: string
   /** Longest duration of a call. */
-  readonly deadlineMs?: number
+  readonly deadlineMs: number
   /** How long to wait for a first node to respond. */
   readonly openMs?: number
 }
@@ -118,7 +118,7 @@ export class MemcachedNode {
 /** Creates the nodes of a target in its order, not yet connected. @throws `config_invalid` */
 export function createNodes(
   { nodes, credentials, tls: files }: MemcachedTarget,
-  { cwd = '.', deadlineMs = 250 }: MemcachedOptions,
+  { cwd = '.', deadlineMs }: MemcachedOptions,
 ): MemcachedNode[] {
   const tls = files && ({ minVersion: 'TLSv1.2', ...urlParser.readTlsFiles(files, cwd) } as const)
   return nodes.map(

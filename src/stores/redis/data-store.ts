@@ -14,8 +14,6 @@ import { defineScript, type RedisCall, RedisClient } from './client.ts'
 import { type RedisReply, unavailable } from './connection.ts'
 import { type ReplicaOptions, ReplicatedWriter } from './replicated-writer.ts'
 
-/** A page must not wait long for a missing cart. */
-const defaultDeadlineMs = 250
 /** Limits of one script: others do not wait long for it, and the next one is prepared meanwhile. */
 const maxOwnersPerScript = 32
 const maxFieldsPerScript = 256
@@ -68,9 +66,8 @@ export class RedisDataStore implements DataStore {
 
   /** @throws `config_invalid`, `store_unavailable` */
   static async open(url: string, options: ReplicaOptions = {}): Promise<RedisDataStore> {
-    const { replicas = 0, deadlineMs = defaultDeadlineMs, ...others } = options
-    const hasReplicatedRole = replicas > 0
-    const client = await RedisClient.open(url, { ...others, deadlineMs, hasReplicatedRole })
+    const { replicas = 0, ...others } = options
+    const client = await RedisClient.open(url, { ...others, hasReplicatedRole: replicas > 0 })
     return new RedisDataStore(client, replicas)
   }
 

@@ -21,7 +21,7 @@ async function works(t: Test, url: string): Promise<void> {
 }
 
 function refused(t: Test, url: string, openMs = patienceMs): Promise<string> {
-  return detailOfRefusal(t, MemcachedDataStore.open(url, { openMs }), password)
+  return detailOfRefusal(t, MemcachedDataStore.open(url, { ...patient, openMs }), password)
 }
 
 /** Replaces the certificate by an expired one of the same authority. */
@@ -76,7 +76,10 @@ t.test('TLS with a client certificate', async (t) => {
 })
 
 t.test('a missing file is a configuration error', async (t) => {
-  const opening = MemcachedDataStore.open('memcacheds://127.0.0.1:1?ca=no.pem', { cwd: '/' })
+  const opening = MemcachedDataStore.open('memcacheds://127.0.0.1:1?ca=no.pem', {
+    ...patient,
+    cwd: '/',
+  })
   await t.rejects(opening, { code: 'config_invalid' })
 })
 

@@ -149,7 +149,7 @@ t.test('a memcached before 1.6.18 prevents the start', async (t) => {
   // Those of 1.6.17 and 1.5.
   for (const probed of ['EN', 'ERROR']) {
     const url = await startPeer(t, () => {}, probed)
-    const opening = MemcachedDataStore.open(url)
+    const opening = MemcachedDataStore.open(url, { deadlineMs })
     await t.rejects(opening, { code: 'store_unavailable', detail: /1\.6\.18 or later .*:\d+/ })
   }
 })
@@ -161,7 +161,10 @@ t.test('an unreachable node fails the start in time', async (t) => {
   const ports = [(silent.address() as AddressInfo).port, await freePort()]
   for (const port of ports) {
     for (const url of [`memcached://127.0.0.1:${port}`, `memcacheds://127.0.0.1:${port}`]) {
-      const tookMs = await timeUntilUnavailable(t, MemcachedDataStore.open(url, { openMs: 300 }))
+      const tookMs = await timeUntilUnavailable(
+        t,
+        MemcachedDataStore.open(url, { deadlineMs, openMs: 300 }),
+      )
       t.ok(tookMs < 1_400 + lateMs, `${url} after ${tookMs} ms`)
     }
   }
