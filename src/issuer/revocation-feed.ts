@@ -6,6 +6,8 @@ import type { RevocationEvent } from '../tokens/revocation-tokens.ts'
 
 /** With this interval, a revocation by another replica reaches verifiers within 250 ms. */
 const pollMs = 100
+/** A copy of the log that is older than this counts as outdated: the process may have stood still. */
+const maxAgeMs = 3_000
 /**
  * How long a revocation of all sessions of a user affects the `iat` of new tokens. Longer than the
  * difference between the clocks of replicas.
@@ -63,6 +65,12 @@ export class RevocationFeed {
   /** When the log was last read; null before the first time. */
   get readAtMs(): number | null {
     return this.#readAtMs
+  }
+
+  /** Whether the log was read a moment ago. Otherwise the feed must not claim that nothing is new. */
+  get isCurrent(): boolean {
+    const ageMs = this.#options.clock.nowMs() - (this.#readAtMs ?? 0)
+    return this.lastError === null && Math.abs(ageMs) <= maxAgeMs
   }
 
   /** How long a revocation matters. The log may have entries from before the tokens were shortened. */

@@ -340,3 +340,18 @@ t.test('while the log is unavailable no response claims that nothing is new', as
   await issuer.app.close()
   await t.rejects(heartbeat, { message: 'the stream has ended' })
 })
+
+t.test('an issuer that has stood still does not claim that nothing is new', async (t) => {
+  const issuer = await startIssuer(t)
+  const { headers } = await issuer.call({ url: '/revocations' })
+  const known = { 'if-none-match': String(headers.etag) }
+  t.equal((await issuer.call({ url: '/revocations', headers: known })).statusCode, 304)
+  const answer = Promise.withResolvers<[]>()
+  issuer.sessions.revocationsAfter = () => answer.promise
+  issuer.clock.advance_s(10)
+  t.equal((await issuer.call({ url: '/revocations', headers: known })).statusCode, 200)
+  const heartbeat = (await follow(t, issuer)).untilHeartbeat()
+  await issuer.app.close()
+  await t.rejects(heartbeat, { message: 'the stream has ended' })
+  answer.resolve([])
+})

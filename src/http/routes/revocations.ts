@@ -54,9 +54,7 @@ export function revocationRoutes(app: FastifyInstance, { issuer }: IssuerContext
     async (request, reply) => {
       const { etag, body } = currentSnapshot()
       reply.header('etag', etag).header('cache-control', 'public, max-age=1')
-      // A replica that cannot read the log must not claim that nothing is new.
-      const isCurrent = revocations.lastError === null
-      if (isCurrent && matchesETag(request.headers['if-none-match'], etag)) {
+      if (revocations.isCurrent && matchesETag(request.headers['if-none-match'], etag)) {
         return reply.code(304).send()
       }
       return reply.type('application/jwt').send(await body())
@@ -210,9 +208,9 @@ class RevocationStreams {
     return this.#slots[n % heartbeatSlots] as Set<ServerResponse>
   }
 
-  /** A heartbeat states that there is no other event, so it stops while the log is unavailable. */
+  /** A heartbeat states that there is no other event, so it stops while the copy of the log is outdated. */
   #beat(streams: Iterable<ServerResponse>): void {
-    if (this.#issuer.revocations.lastError !== null) return
+    if (!this.#issuer.revocations.isCurrent) return
     for (const stream of streams) write(stream, ':\n\n')
   }
 
