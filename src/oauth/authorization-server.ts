@@ -27,7 +27,7 @@ export interface AuthorizationServerOptions {
   readonly keys: Pick<KeySource, 'find'>
   readonly secrets: Secrets
   readonly clockToleranceSeconds: number
-  readonly backchannel?: Pick<BackchannelLogoutOptions, 'backoff' | 'onFailure'>
+  readonly backchannel?: Pick<BackchannelLogoutOptions, 'expiryClock' | 'backoff' | 'onFailure'>
 }
 
 /**

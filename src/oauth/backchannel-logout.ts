@@ -38,6 +38,8 @@ export interface BackchannelLogoutOptions {
   readonly clients: Clients
   readonly signingKey: () => SigningKey
   readonly clock: Clock
+  /** Determines when a client is given up. Default: `clock`. */
+  readonly expiryClock?: Clock | undefined
   /** Delays between attempts. Default: 1 s to 60 s. */
   readonly backoff?: BackoffLimits | undefined
   /** Default: 10,000. */
@@ -142,12 +144,12 @@ export class BackchannelLogout {
   }
 
   async #deliver(sid: string, endedAtMs: number): Promise<void> {
-    const { clock, backoff = defaultBackoff, onFailure } = this.#options
+    const { clock, expiryClock = clock, backoff = defaultBackoff, onFailure } = this.#options
     const { signal } = this.#closing
     const delivery = new Delivery(sid, this.#options, this.#posts, signal)
     for (let attempt = 0; !signal.aborted; attempt += 1) {
       if (await this.#attempt(delivery, attempt === 0 ? 'first' : 'later')) return
-      if (clock.nowMs() > endedAtMs + followUpMs) {
+      if (expiryClock.nowMs() > endedAtMs + followUpMs) {
         onFailure?.(delivery.clientId, delivery.lastError)
         return
       }

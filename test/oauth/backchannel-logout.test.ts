@@ -8,6 +8,7 @@ import {
 } from '../../src/oauth/backchannel-logout.ts'
 import type { Session } from '../../src/stores/ports.ts'
 import { SqliteSessionStore } from '../../src/stores/sqlite/session-store.ts'
+import { FakeClock } from '../support/clock.ts'
 import { startHttpServer } from '../support/http-server.ts'
 import { bearer, claimsOf, issuerUrl } from '../support/issuer.ts'
 import { clients, startOAuth } from '../support/oauth.ts'
@@ -208,6 +209,20 @@ t.test('notifications to a client that fails end after an hour', async (t) => {
   issuer.clock.advanceMs(3_600_001)
   await until('it is given up', async () => failures.length === 1)
   t.same(failures, ['spa'])
+})
+
+t.test('I11: a clock that is ahead for a while ends no notification', async (t) => {
+  const application = await startApplication(t, [500, 500, 200])
+  const issuer = await startOAuth(t, { clients: notifiedAt(application.uri) })
+  const { access_token = '' } = await signInThrough(issuer, new Visitor(issuer))
+  await issuer.oauth.backchannel.close()
+  await issuer.call({ url: '/logout', method: 'POST', headers: bearer(access_token) })
+  const right = new FakeClock(issuer.clock.nowMs())
+  issuer.clock.advance_s(2 * 3_600)
+  const logout = backchannelOf(issuer, { backoff, expiryClock: right })
+  t.teardown(() => logout.close())
+  await logout.refresh()
+  await until('the client is notified', () => application.tokens.length === 3)
 })
 
 /** Ends sessions of a client that answers with these statuses, then one of a client that works. */

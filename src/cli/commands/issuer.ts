@@ -102,7 +102,7 @@ export async function runIssuer(context: CliContext): Promise<void> {
     store: sessions,
     verifier,
     keys: ownKeys,
-    ...oauthOptions(settings, logger),
+    ...oauthOptions(settings, logger, expiryClock),
   })
 
   const app = buildIssuerApp({
@@ -161,11 +161,12 @@ async function openSigningKeys(
   )
 }
 
-function oauthOptions(settings: Settings, logger: Logger) {
+function oauthOptions(settings: Settings, logger: Logger, expiryClock: Clock) {
   return {
     secrets: issuerSecrets(settings),
     clockToleranceSeconds: settings.clock_skew_s,
     backchannel: {
+      expiryClock,
       onFailure: (client_id: string, err: unknown) =>
         logger.warn({ client_id, err }, 'a client could not be notified of a sign-out'),
     },
