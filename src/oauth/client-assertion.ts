@@ -4,12 +4,7 @@ import type { JsonObject } from '../core/json.ts'
 import { digestText } from '../core/secrets.ts'
 import type { Client, Clients } from '../issuer/clients.ts'
 import type { SessionStore } from '../stores/ports.ts'
-import {
-  isKeyId,
-  isMediaType,
-  parseCompactJws,
-  type SignedMessage,
-} from '../tokens/access-token.ts'
+import { type CompactJws, isKeyId, isMediaType, parseCompactJws } from '../tokens/access-token.ts'
 import { type Algorithm, isAlgorithm } from '../tokens/algorithms.ts'
 import { isFractionalDate, isJsonObject, parseStrictJson } from '../tokens/strict-decoding.ts'
 import type { VerificationKey } from '../tokens/verification-key.ts'
@@ -44,7 +39,7 @@ export interface ClientAssertionOptions {
 export interface ClientAssertion {
   /** The client that it names, whose keys verify it. */
   readonly clientId: string
-  readonly jws: SignedMessage
+  readonly jws: CompactJws<{ readonly alg: Algorithm; readonly kid: string }>
   readonly claims: JsonObject
 }
 
@@ -83,8 +78,7 @@ export function parseClientAssertion(text: string): ClientAssertion {
   }
   const { sub: clientId } = claims
   if (typeof clientId !== 'string') throw authenticationFailed('its sub is missing')
-  const { signingInput, signature } = parsed
-  return { clientId, jws: { header: { alg, kid }, signingInput, signature }, claims }
+  return { clientId, jws: { ...parsed, header: { alg, kid } }, claims }
 }
 
 /** RFC 7523 §3. */

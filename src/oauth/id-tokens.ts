@@ -80,9 +80,7 @@ export class IdTokens {
     if (typ !== idTokenType || !isAlgorithm(alg) || !isKeyId(kid)) return null
     const key = this.#options.keys.find(kid, alg)
     if (typeof key === 'string') return null
-    const { signingInput, signature } = parts
-    if (!(await verifySignature({ header: { alg, kid }, signingInput, signature }, key)))
-      return null
+    if (!(await verifySignature(parts, key))) return null
     return hintOf(parseStrictJson(parts.payload), this.#options.issuer)
   }
 }

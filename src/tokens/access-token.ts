@@ -73,8 +73,9 @@ interface AccessTokenHeader {
  * The input of a signature verification.
  * @internal
  */
-export interface SignedMessage<Header = Pick<AccessTokenHeader, 'alg' | 'kid'>> {
-  readonly header: Header
+export interface SignedMessage {
+  /** A signature is valid only if `alg` is the algorithm of the key. */
+  readonly header: { readonly alg?: unknown }
   /** The text up to the second dot (RFC 7515 §5.2). */
   readonly signingInput: string
   readonly signature: Buffer
@@ -84,7 +85,9 @@ export interface SignedMessage<Header = Pick<AccessTokenHeader, 'alg' | 'kid'>> 
  * The decoded parts of a JWS in Compact Serialization (RFC 7515 §3.1).
  * @internal
  */
-export interface CompactJws<Header = JsonObject> extends SignedMessage<Header> {
+export interface CompactJws<Header extends SignedMessage['header'] = JsonObject>
+  extends SignedMessage {
+  readonly header: Header
   readonly payload: Buffer
 }
 
@@ -155,7 +158,7 @@ export function parseCompactJws(text: string, maxBytes: number): CompactJws | nu
 }
 
 /** @param readHeader called with the encoded header if all else is acceptable */
-function splitCompactJws<Header>(
+function splitCompactJws<Header extends SignedMessage['header']>(
   text: string,
   maxBytes: number,
   readHeader: (encoded: string) => Header | null,

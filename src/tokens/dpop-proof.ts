@@ -21,12 +21,10 @@ const maxUriLength = 4096
 const proofType = 'dpop+jwt'
 
 /** A parsed DPoP proof (RFC 9449 §4.2), not verified. */
-export interface DpopProof {
+export interface DpopProof extends SignedMessage {
   readonly header: { readonly alg: Algorithm; readonly jwk: JsonObject }
   /** Thumbprint of its key (RFC 7638), to compare with `cnf.jkt` of a token. */
   readonly jkt: string
-  /** The input of the signature verification. The `kid` is the thumbprint. */
-  readonly jws: SignedMessage
   readonly claims: DpopClaims
 }
 
@@ -60,13 +58,8 @@ export function parseDpopProof(text: string): DpopProof {
   if (!isJsonObject(jwk)) throw invalidProof('it has no jwk')
   const jkt = jwkThumbprint(jwk, alg)
   if (jkt === null) throw invalidProof('its jwk is not a key for its alg')
-  const { signingInput, payload, signature } = parsed
-  return {
-    header: { alg, jwk },
-    jkt,
-    jws: { header: { alg, kid: jkt }, signingInput, signature },
-    claims: readClaims(payload),
-  }
+  const { signingInput, signature, payload } = parsed
+  return { header: { alg, jwk }, signingInput, signature, jkt, claims: readClaims(payload) }
 }
 
 /**

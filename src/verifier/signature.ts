@@ -84,13 +84,11 @@ export async function verifyIssuerMessage(
     key = keys.find(kid, alg)
   }
   if (typeof key === 'string') throw new Error(describeMissingKey(key))
-  const { signingInput, signature, payload } = jws
-  const isValid = await verifySignature({ header: { alg, kid }, signingInput, signature }, key)
-  if (!isValid) throw new Error('its signature is not valid')
+  if (!(await verifySignature(jws, key))) throw new Error('its signature is not valid')
   // The key may have left the JWKS during these waits.
   const isWithdrawn = isKeyRevoked(kid) || keys.find(kid, alg) !== key
   if (isWithdrawn) throw new Error('it is signed by a key that was withdrawn meanwhile')
-  return payload
+  return jws.payload
 }
 
 function describeMissingKey(code: Extract<KeyLookup, string>): string {

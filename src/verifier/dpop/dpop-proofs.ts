@@ -101,21 +101,21 @@ export class DpopProofs {
    * @param request the object that stands for the request; the same request may use its proof again
    * @throws `dpop_proof_replayed`, or `dpop_proof_invalid` if the proof cannot be remembered
    */
-  use({ jkt, claims, jws }: DpopProof, request?: object): void {
-    if (request !== undefined && this.#usedBy.get(request) === jws.signingInput) return
+  use({ jkt, claims, signingInput }: DpopProof, request?: object): void {
+    if (request !== undefined && this.#usedBy.get(request) === signingInput) return
     const { clock } = this.#options
     const result = this.#replayWindow.record(jkt, claims.jti, claims.iat, nowSeconds(clock))
     if (result === 'replayed') throw new GatepassError('dpop_proof_replayed')
     if (result === 'forgotten') throw invalidProof('it is older than the remembered proofs')
     if (result === 'early') throw invalidProof('its iat is in the future, as in too many proofs')
-    if (request !== undefined) this.#usedBy.set(request, jws.signingInput)
+    if (request !== undefined) this.#usedBy.set(request, signingInput)
   }
 
   #checkSignature(proof: DpopProof): void {
     const name = `${proof.header.alg} ${proof.jkt}`
     const known = this.#keys.get(name)
     const key = importProofKey(proof, known)
-    if (!verifySignatureSync(proof.jws, key)) throw invalidProof('its signature is not valid')
+    if (!verifySignatureSync(proof, key)) throw invalidProof('its signature is not valid')
     if (key !== known) this.#keys.set(name, key)
   }
 }
