@@ -3,21 +3,19 @@ import { GatepassError } from '../core/errors.ts'
 import { parseJson } from '../core/json.ts'
 import { DerivedMac, type Secrets } from '../core/secrets.ts'
 import type { Audit } from '../issuer/audit.ts'
-import { type Client, type Clients, isConfidential } from '../issuer/clients.ts'
-import type { TokenMinter } from '../issuer/token-minter.ts'
+import { type Client, isConfidential } from '../issuer/clients.ts'
 import type { SessionStore } from '../stores/ports.ts'
 import { invalidProof } from '../tokens/dpop-proof.ts'
 import { isJsonObject } from '../tokens/strict-decoding.ts'
 import type { AuthorizationCodes } from './authorization-codes.ts'
 import {
   type AuthorizationParameters,
-  type AuthorizationRefusal,
   type AuthorizationRequest,
-  isRefusal,
   limitParameters,
+  type RefusedRequest,
+  type RequestRules,
   readParameters,
-  refusalOf,
-  refusalUrl,
+  refused,
   refuseRepeated,
   validateRequest,
   withParameters,
@@ -25,17 +23,14 @@ import {
 import type { Consents } from './consents.ts'
 import { type Form, malformed } from './form.ts'
 import type { IdTokenHint, IdTokens } from './id-tokens.ts'
+import { NamedRefusal } from './oauth-error.ts'
 import type { PushedRequests, PushedResponse } from './pushed-requests.ts'
 import type { SignIn } from './sign-ins.ts'
 
 /** How long after the first answer the form may be sent again. */
 const doubleSubmitMs = 5_000
 
-export interface AuthorizationEndpointOptions {
-  /** The public address of the issuer, its `iss`. */
-  readonly issuer: string
-  readonly clients: Clients
-  readonly minter: Pick<TokenMinter, 'audienceOf'>
+export interface AuthorizationEndpointOptions extends RequestRules {
   readonly codes: Pick<AuthorizationCodes, 'issue'>
   readonly consents: Consents
   readonly pushed: PushedRequests
@@ -56,11 +51,6 @@ export type Step =
 export interface Pending {
   readonly request: AuthorizationRequest
   readonly interaction: Interaction
-}
-
-/** A request that a redirect refuses, and the error for the log. */
-export interface RefusedRequest extends Pick<AuthorizationRefusal, 'cause'> {
-  readonly url: string
 }
 
 /** The user, as far as the issuer knows, and the browser. */
@@ -107,8 +97,8 @@ export class AuthorizationEndpoint {
       values.dpop_jkt = jkt
     }
     limitParameters(Object.entries(values))
-    const checked = this.#validate({ values, repeated: new Set() })
-    if (isRefusal(checked)) throw checked.cause
+    const checked = validateRequest({ values, repeated: new Set() }, this.#options)
+    if ('url' in checked) throw checked.cause
     return this.#options.pushed.push(values, isConfidential(client) ? null : address)
   }
 
@@ -152,16 +142,12 @@ export class AuthorizationEndpoint {
     repeated: AuthorizationParameters['repeated'] = new Set(),
   ): Pending | RefusedRequest {
     const { parameters, pushedId } = interaction
-    const request = this.#validate({ values: parameters, repeated })
-    if (isRefusal(request)) {
-      return { url: refusalUrl(request, this.#options.issuer), cause: request.cause }
-    }
-    const pending = { request, interaction }
+    const request = validateRequest({ values: parameters, repeated }, this.#options)
+    if ('url' in request) return request
     if (request.client.require_pushed_authorization_requests && pushedId === undefined) {
-      const cause = malformed('The client must push its requests.')
-      return { url: this.failureUrl(pending, cause), cause }
+      return refused(request, this.#options.issuer, malformed('The client must push its requests.'))
     }
-    return pending
+    return { request, interaction }
   }
 
   /**
@@ -199,21 +185,15 @@ export class AuthorizationEndpoint {
   }
 
   /** Returns the redirect that tells the client why there is no code. */
-  async refuse({ request, interaction }: Pending, error: string, description: string) {
-    await this.#answerOnce(interaction)
-    const { redirectUri, state } = request
-    const url = refusalUrl({ redirectUri, state, error, description }, this.#options.issuer)
+  async refuse(pending: Pending, error: string, description: string) {
+    await this.#answerOnce(pending.interaction)
+    const url = this.failureUrl(pending, new NamedRefusal(error, description))
     return { kind: 'redirect', url } as const
   }
 
-  /** Returns the redirect that reports a failure to the client (RFC 6749 §4.1.2.1). */
-  failureUrl({ request }: Pending, failure: unknown): string {
-    const { redirectUri, state } = request
-    return refusalUrl({ redirectUri, state, ...refusalOf(failure) }, this.#options.issuer)
-  }
-
-  #validate(parameters: AuthorizationParameters): AuthorizationRequest | AuthorizationRefusal {
-    return validateRequest(parameters, this.#options)
+  /** Returns the redirect that reports a failure to the client. */
+  failureUrl({ request }: Pending, failure: GatepassError): string {
+    return refused(request, this.#options.issuer, failure).url
   }
 
   /** Returns undefined without a hint, and null if the hint cannot be read. */

@@ -45,14 +45,11 @@ export interface AuthorizationRequest {
   readonly jkt: string | undefined
 }
 
-/** An error that a redirect reports to the client (RFC 6749 §4.1.2.1). */
-export interface AuthorizationRefusal {
-  readonly redirectUri: string
-  readonly state: string | undefined
-  /** The `error` of RFC 6749, RFC 8707 or OpenID Connect Core §3.1.2.6. */
-  readonly error: string
-  readonly description: string
-  /** For the log. */
+/** A request that is not acceptable. */
+export interface RefusedRequest {
+  /** The redirect that reports the error to the client. */
+  readonly url: string
+  /** The error, for the log. */
   readonly cause: GatepassError
 }
 
@@ -97,8 +94,10 @@ export function limitParameters(parameters: readonly (readonly [string, string])
   }
 }
 
-/** The clients and audiences that a request may name. */
+/** The issuer, and the clients and audiences that a request may name. */
 export interface RequestRules {
+  /** The public address of the issuer, its `iss`. */
+  readonly issuer: string
   readonly clients: Pick<Clients, 'get'>
   readonly minter: Pick<TokenMinter, 'audienceOf'>
 }
@@ -107,13 +106,13 @@ export interface RequestRules {
  * Validates an authorization request. If the redirect URI is not registered for the client, throws
  * an error for a page instead of redirecting the browser there.
  *
- * @returns the request, or the error that a redirect reports to the client
+ * @returns the request, or the redirect that reports an error to the client
  * @throws `client_unknown`, `grant_not_allowed`, `redirect_uri_not_allowed`, `request_malformed`
  */
 export function validateRequest(
   { values, repeated }: AuthorizationParameters,
   rules: RequestRules,
-): AuthorizationRequest | AuthorizationRefusal {
+): AuthorizationRequest | RefusedRequest {
   for (const name of ['client_id', 'redirect_uri']) {
     if (repeated.has(name)) throw malformed(`The parameter ${name} comes twice.`)
   }
@@ -129,29 +128,22 @@ export function validateRequest(
     refuseRepeated(repeated)
     return { client, redirectUri, state, ...validateOthers(values, client, rules) }
   } catch (error) {
-    return { redirectUri, state, ...refusalOf(error) }
+    return refused({ redirectUri, state }, rules.issuer, error)
   }
 }
 
-export function isRefusal(
-  result: AuthorizationRequest | AuthorizationRefusal,
-): result is AuthorizationRefusal {
-  return 'error' in result
-}
-
 /**
- * Returns the address that reports an error to a client. `iss` identifies the issuer (RFC 9207).
+ * Refuses a request by a redirect to its client (RFC 6749 §4.1.2.1). `iss` identifies the issuer (RFC 9207).
+ * Throws an error that is not ours.
  */
-export function refusalUrl(refusal: Omit<AuthorizationRefusal, 'cause'>, issuer: string): string {
-  const { redirectUri, state, error, description } = refusal
-  return withParameters(redirectUri, { error, error_description: description, state, iss: issuer })
-}
-
-/** Returns what a redirect reports of an error. Throws an error that is not ours. */
-export function refusalOf(cause: unknown): Omit<AuthorizationRefusal, 'redirectUri' | 'state'> {
+export function refused(
+  { redirectUri, state }: Pick<AuthorizationRequest, 'redirectUri' | 'state'>,
+  issuer: string,
+  cause: unknown,
+): RefusedRequest {
   if (!isGatepassError(cause)) throw cause
   const { body } = toOAuthError(cause)
-  return { error: body.error, description: body.error_description, cause }
+  return { url: withParameters(redirectUri, { ...body, state, iss: issuer }), cause }
 }
 
 type Values = AuthorizationParameters['values']

@@ -6,11 +6,11 @@ import { claimNames } from '../../issuer/clients.ts'
 import {
   type Interaction,
   type Pending,
-  type RefusedRequest,
   unverifiedInteraction,
   type Visitor,
 } from '../../oauth/authorization-endpoint.ts'
 import {
+  type RefusedRequest,
   readParameters,
   refuseRepeated,
   withParameters,
