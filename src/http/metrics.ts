@@ -143,39 +143,24 @@ export class Metrics {
   }
 }
 
-/**
- * Registers the offset of the clock. Processes on one machine share a clock, so one value counts.
- *
- * @param offsetMs called at each scrape; null omits the gauge
- */
+/** Processes on one machine share a clock, so the offset of one counts. */
 export function observeClock(registry: Registry, offsetMs: () => number | null): void {
-  new Gauge({
+  addGauge(registry, {
     name: 'gatepass_clock_offset_seconds',
     help: 'Seconds by which the clock is ahead of the clock of the session store.',
     aggregator: 'first',
-    registers: [registry],
-    collect() {
+    read() {
       const offset = offsetMs()
-      if (offset === null) this.remove()
-      else this.set(offset / 1000)
+      return offset === null ? null : offset / 1000
     },
   })
 }
 
-/**
- * Registers the number of dropped log lines.
- *
- * @param dropped called at each scrape
- */
 export function observeLog(registry: Registry, dropped: () => number): void {
-  new Counter({
+  addCounter(registry, {
     name: 'gatepass_log_lines_dropped_total',
     help: 'Log lines that were dropped because standard output was full, too slow or closed.',
-    registers: [registry],
-    collect() {
-      this.reset()
-      this.inc(dropped())
-    },
+    read: dropped,
   })
 }
 
@@ -220,109 +205,75 @@ export function createDataObserver(registry: Registry): DataObserver {
 
 const keySources = ['network', 'file', 'fixed', 'own', 'none'] as const
 
-const cacheCounters = {
-  hits: 'Tokens that were found in the cache.',
-  misses: 'Tokens that were not in the cache, valid or not.',
-  evictions: 'Tokens that were evicted for other tokens.',
-} as const satisfies Partial<Record<keyof TokenCacheStatus, string>>
-
-const cacheGauges = {
-  tokens: 'Cached tokens.',
-  bytes: 'Estimated memory of the cached tokens.',
-} as const satisfies Partial<Record<keyof TokenCacheStatus, string>>
-
 /**
  * Registers the metrics of a verifier: outcomes, token cache and keys. The verifier counts, so a
  * request costs nothing here.
- *
- * @param status called at each scrape
  */
 export function observeVerifier(registry: Registry, status: () => VerifierStatus): void {
-  const registers = [registry]
   new Counter({
     name: 'gatepass_verifications_total',
     help: 'Verified tokens, by outcome.',
     labelNames: ['outcome'],
-    registers,
+    registers: [registry],
     collect() {
       this.reset()
       for (const [outcome, count] of Object.entries(status().outcomes)) this.inc({ outcome }, count)
     },
   })
-  observeCache(registers, () => status().cache)
-  observeKeys(registers, () => status().keys)
+  observeCache(registry, () => status().cache)
+  observeKeys(registry, () => status().keys)
 }
 
 /** Without a cache every value is 0. */
-function observeCache(registers: Registry[], status: () => TokenCacheStatus | null): void {
-  for (const [name, help] of entriesOf(cacheCounters)) {
-    new Counter({
-      name: `gatepass_token_cache_${name}_total`,
-      help,
-      registers,
-      collect() {
-        this.reset()
-        this.inc(status()?.[name] ?? 0)
-      },
-    })
+function observeCache(registry: Registry, status: () => TokenCacheStatus | null): void {
+  for (const [member, help] of [
+    ['hits', 'Tokens that were found in the cache.'],
+    ['misses', 'Tokens that were not in the cache, valid or not.'],
+    ['evictions', 'Tokens that were evicted for other tokens.'],
+  ] as const) {
+    const name = `gatepass_token_cache_${member}_total`
+    addCounter(registry, { name, help, read: () => status()?.[member] ?? 0 })
   }
-  for (const [name, help] of entriesOf(cacheGauges)) {
-    new Gauge({
-      name: `gatepass_token_cache_${name}`,
-      help,
-      registers,
-      collect() {
-        this.set(status()?.[name] ?? 0)
-      },
-    })
+  for (const [member, help] of [
+    ['tokens', 'Cached tokens.'],
+    ['bytes', 'Estimated memory of the cached tokens.'],
+  ] as const) {
+    const name = `gatepass_token_cache_${member}`
+    addGauge(registry, { name, help, aggregator: 'sum', read: () => status()?.[member] ?? 0 })
   }
 }
 
 /** Of several processes the worst value counts. */
-function observeKeys(registers: Registry[], status: () => KeySourceStatus): void {
-  new Gauge({
+function observeKeys(registry: Registry, status: () => KeySourceStatus): void {
+  addGauge(registry, {
     name: 'gatepass_keys',
     help: 'Usable keys.',
     aggregator: 'min',
-    registers,
-    collect() {
-      this.set(status().count)
-    },
+    read: () => status().count,
   })
-  new Gauge({
+  addGauge(registry, {
     name: 'gatepass_keys_age_seconds',
     help: 'Seconds since the keys were fetched or confirmed.',
     aggregator: 'max',
-    registers,
-    collect() {
-      const { ageSeconds } = status()
-      if (ageSeconds === null) this.remove()
-      else this.set(ageSeconds)
-    },
+    read: () => status().ageSeconds,
   })
-  new Gauge({
+  addGauge(registry, {
     name: 'gatepass_keys_refresh_failed',
     help: '1 if the last fetch of the keys failed.',
     aggregator: 'max',
-    registers,
-    collect() {
-      this.set(status().lastError === null ? 0 : 1)
-    },
+    read: () => Number(status().lastError !== null),
   })
-  new Gauge({
+  addGauge(registry, {
     name: 'gatepass_keys_file_failed',
     help: '1 if the file of keys could not be read or written.',
     aggregator: 'max',
-    registers,
-    collect() {
-      this.set(status().fileError === null ? 0 : 1)
-    },
+    read: () => Number(status().fileError !== null),
   })
   new Gauge({
     name: 'gatepass_keys_source',
     help: 'Number of processes by the source of their keys.',
     labelNames: ['source'],
-    registers,
+    registers: [registry],
     collect() {
       const now = status().source ?? 'none'
       for (const source of keySources) this.set({ source }, source === now ? 1 : 0)
@@ -330,42 +281,26 @@ function observeKeys(registers: Registry[], status: () => KeySourceStatus): void
   })
 }
 
-function entriesOf<T extends object>(record: T): [keyof T & string, string][] {
-  return Object.entries(record) as [keyof T & string, string][]
-}
-
-const revocationGauges = {
-  lag_seconds: {
-    help: 'Seconds since the revocation list was known to be complete.',
-    read: ({ lagSeconds }: RevocationsStatus) => lagSeconds,
-  },
-  entries: {
-    help: 'Revoked sessions, users and keys in memory.',
-    read: ({ entries }: RevocationsStatus) => entries,
-  },
-  coarsened: {
-    help: 'How often the memory limit replaced the oldest entries by one rule for all users.',
-    read: ({ coarsened }: RevocationsStatus) => coarsened,
-  },
-}
-
-/**
- * Registers the metrics of the revocation feed. Of several processes the worst value counts.
- *
- * @param status called at each scrape
- */
+/** Registers the metrics of the revocation feed. Of several processes the worst value counts. */
 export function observeRevocations(registry: Registry, status: () => RevocationsStatus): void {
-  for (const [name, { help, read }] of Object.entries(revocationGauges)) {
-    new Gauge({
-      name: `gatepass_revocations_${name}`,
-      help,
-      aggregator: 'max',
-      registers: [registry],
-      collect() {
-        this.set(read(status()))
-      },
-    })
-  }
+  addGauge(registry, {
+    name: 'gatepass_revocations_lag_seconds',
+    help: 'Seconds since the revocation list was known to be complete.',
+    aggregator: 'max',
+    read: () => status().lagSeconds,
+  })
+  addGauge(registry, {
+    name: 'gatepass_revocations_entries',
+    help: 'Revoked sessions, users and keys in memory.',
+    aggregator: 'max',
+    read: () => status().entries,
+  })
+  addGauge(registry, {
+    name: 'gatepass_revocations_coarsened',
+    help: 'How often the memory limit replaced the oldest entries by one rule for all users.',
+    aggregator: 'max',
+    read: () => status().coarsened,
+  })
   new Gauge({
     name: 'gatepass_revocations_state',
     help: 'Number of processes by the state of their revocation feed.',
@@ -374,6 +309,46 @@ export function observeRevocations(registry: Registry, status: () => Revocations
     collect() {
       const now = status().state
       for (const state of revocationStates) this.set({ state }, state === now ? 1 : 0)
+    },
+  })
+}
+
+interface ReadCounter {
+  readonly name: string
+  readonly help: string
+  read(): number
+}
+
+/** Adds a counter, which is read at each scrape. */
+function addCounter(registry: Registry, { read, ...text }: ReadCounter): void {
+  new Counter({
+    ...text,
+    registers: [registry],
+    collect() {
+      this.reset()
+      this.inc(read())
+    },
+  })
+}
+
+interface ReadGauge {
+  readonly name: string
+  readonly help: string
+  /** Which value counts if there are several processes. */
+  readonly aggregator: 'first' | 'max' | 'min' | 'sum'
+  /** Returns null to leave the gauge out. */
+  read(): number | null
+}
+
+/** Adds a gauge, which is read at each scrape. */
+function addGauge(registry: Registry, { read, ...text }: ReadGauge): void {
+  new Gauge({
+    ...text,
+    registers: [registry],
+    collect() {
+      const value = read()
+      if (value === null) this.remove()
+      else this.set(value)
     },
   })
 }
