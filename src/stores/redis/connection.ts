@@ -374,14 +374,17 @@ function sentinelConnection(options: SentinelOptions): RedisConnection {
 }
 
 /** Reads the address of a server from its properties at a sentinel. */
-function addressOf(properties: unknown): ServerAddress {
-  return { host: propertyOf(properties, 'ip'), port: Number(propertyOf(properties, 'port')) }
+function addressOf(reply: unknown): ServerAddress {
+  const { ip = '', port } = propertiesOf(reply)
+  return { host: ip, port: Number(port) }
 }
 
-/** Returns a property of a reply in which names and values alternate. */
-function propertyOf(properties: unknown, name: string): string {
-  const texts = (properties as readonly RedisReply[]).map(String)
-  return texts[texts.indexOf(name) + 1] ?? ''
+/** Reads a reply in which names and values alternate. */
+export function propertiesOf(reply: unknown): Readonly<Record<string, string>> {
+  const texts = (reply as readonly RedisReply[]).map(String)
+  const properties: Record<string, string> = {}
+  for (let n = 0; n + 1 < texts.length; n += 2) properties[texts[n] ?? ''] = texts[n + 1] ?? ''
+  return properties
 }
 
 function distinct(addresses: readonly ServerAddress[]): ServerAddress[] {
@@ -445,7 +448,7 @@ class VersionError extends Error {}
  * @throws an error with a `fatalReason` if the server is too old
  */
 export function checkVersion(hello: RedisReply): void {
-  const version = propertyOf(hello, 'version')
+  const { version = '' } = propertiesOf(hello)
   if (Number.parseInt(version, 10) < minVersion) {
     throw new VersionError(`Redis ${minVersion} or later is required, and this is ${version}.`)
   }

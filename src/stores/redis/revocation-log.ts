@@ -1,5 +1,6 @@
 import { followUpMs, type Revocation } from '../ports.ts'
 import { defineScript, type RedisCall } from './client.ts'
+import { propertiesOf } from './connection.ts'
 
 export const logKey = 'gp:revocations'
 
@@ -95,11 +96,8 @@ type Fields = Readonly<Record<string, string>> & { readonly position: string }
 
 async function range(call: RedisCall, start: string, limit: number): Promise<Fields[]> {
   const reply = await call.command(logKey, ['XRANGE', logKey, start, '+', 'COUNT', String(limit)])
-  return (reply as [Buffer, Buffer[]][]).map(toFields)
-}
-
-function toFields([position, fields]: [Buffer, Buffer[]]): Fields {
-  const pairs: Record<string, string> = {}
-  for (let n = 0; n + 1 < fields.length; n += 2) pairs[String(fields[n])] = String(fields[n + 1])
-  return { ...pairs, position: String(position) }
+  return (reply as [Buffer, Buffer[]][]).map(([position, fields]) => ({
+    ...propertiesOf(fields),
+    position: String(position),
+  }))
 }

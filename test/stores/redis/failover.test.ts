@@ -99,6 +99,18 @@ t.test('a client that was told of one sentinel knows the others when it dies', a
   t.notMatch(String(await second?.ask('SENTINEL', 'MASTER', 'main')), `,${primary.port},`)
 })
 
+t.test('the primary may have the name of one of its properties', async (t) => {
+  const { sentinels, primary } = await startSentinels(t)
+  const [sentinel] = sentinels as [RedisServer]
+  for (const name of ['ip', 'port']) {
+    await sentinel.ask('SENTINEL', 'MONITOR', name, '127.0.0.1', String(primary.port), '1')
+    const url = `redis+sentinel://127.0.0.1:${sentinel.port}/${name}`
+    const store = await RedisSessionStore.open(url, patient)
+    await store.ping()
+    await store.close()
+  }
+})
+
 t.test('a client forgets the sentinels that no sentinel names any more', async (t) => {
   const { sentinels } = await startSentinels(t)
   const [first, second, third] = sentinels as [RedisServer, RedisServer, RedisServer]
