@@ -5,7 +5,7 @@ import { SingleFlight } from '../core/single-flight.ts'
 import type { Client, Clients } from '../issuer/clients.ts'
 import type { RevocationFeed } from '../issuer/revocation-feed.ts'
 import { followUpMs, logStart, type Session, type SessionStore } from '../stores/ports.ts'
-import { type SigningKey, signCompactJws } from '../tokens/signing.ts'
+import { type SigningKey, signJwt } from '../tokens/signing.ts'
 
 /** The `typ` of a logout token (OpenID Connect Back-Channel Logout §2.4). */
 const logoutTokenType = 'logout+jwt'
@@ -273,8 +273,7 @@ class Delivery {
       events: { [logoutEvent]: {} },
       sid: this.#sid,
     }
-    const payload = Buffer.from(JSON.stringify(claims))
-    const token = await signCompactJws(payload, logoutTokenType, signingKey())
+    const token = await signJwt(claims, logoutTokenType, signingKey())
     const response = await fetch(uri, {
       method: 'POST',
       body: new URLSearchParams({ logout_token: token }),

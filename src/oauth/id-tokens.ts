@@ -4,7 +4,7 @@ import { acrOf } from '../issuer/token-minter.ts'
 import type { Session } from '../stores/ports.ts'
 import { isKeyId, parseCompactJws } from '../tokens/access-token.ts'
 import { type Algorithm, isAlgorithm } from '../tokens/algorithms.ts'
-import { type SigningKey, signCompactJws } from '../tokens/signing.ts'
+import { type SigningKey, signJwt } from '../tokens/signing.ts'
 import { isJsonObject, parseStrictJson } from '../tokens/strict-decoding.ts'
 import type { KeySource } from '../verifier/keys/key-source.ts'
 import { verifySignature } from '../verifier/signature.ts'
@@ -66,7 +66,7 @@ export class IdTokens {
       sid,
       at_hash: atHashOf(accessToken, key.alg),
     }
-    return signCompactJws(Buffer.from(JSON.stringify(claims)), idTokenType, key)
+    return signJwt(claims, idTokenType, key)
   }
 
   /**

@@ -1,5 +1,5 @@
 import type { JsonObject, JsonValue } from '../core/json.ts'
-import { type SigningKey, signCompactJws } from './signing.ts'
+import { type SigningKey, signJwt } from './signing.ts'
 import { isJsonObject, isNumericDate, parseStrictJson } from './strict-decoding.ts'
 
 /** The subject of a revocation: a session, a user, everybody, or a signing key. */
@@ -70,7 +70,7 @@ export function signRevocationEvent(
     sub_id: subjectId(event, issuer),
     events: { [type]: { event_timestamp: Math.floor(event.atMs / 1000) } },
   }
-  return signCompactJws(Buffer.from(JSON.stringify(claims)), securityEventType, key)
+  return signJwt(claims, securityEventType, key)
 }
 
 /** Formats the subject (RFC 9493). All tokens have the issuer as their tenant. */
@@ -121,7 +121,7 @@ export function signRevocationSnapshot(
     keys: times('key'),
     all: times('all')[''] ?? null,
   }
-  return signCompactJws(Buffer.from(JSON.stringify(claims)), snapshotType, key)
+  return signJwt(claims, snapshotType, key)
 }
 
 /**
