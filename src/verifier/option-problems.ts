@@ -1,52 +1,22 @@
 import type { FieldProblem } from '../core/errors.ts'
-import { defaultMaxTokenBytes, tokenTypes } from '../tokens/access-token.ts'
+import { tokenTypes } from '../tokens/access-token.ts'
 import { isName, isNameOrNames, profileProblems } from './claims.ts'
-import { dpopDefaults } from './dpop/dpop-proofs.ts'
 import { isWebAddress } from './http-client.ts'
 import type { CommonOptions, IssuerOptions, IssuersOptions, RevocationOptions } from './options.ts'
 
 /** Unchecked options: a JavaScript application may pass anything. */
 type Unchecked = Readonly<Record<string, unknown>>
 
-interface NumberOption {
+interface NumberLimits {
   readonly min: number
   readonly max: number
-  readonly default?: number
 }
-
-type NumberOptions = Readonly<Record<string, NumberOption>>
-
-const day_s = 24 * 60 * 60
-
-/** The options that are whole numbers, with their limits and defaults. */
-export const numberOptions = {
-  common: {
-    clockToleranceSeconds: { min: 0, max: 300, default: 5 },
-    maxTokenBytes: { min: 256, max: 65_536, default: defaultMaxTokenBytes },
-    maxDpopProofAgeSeconds: { min: 5, max: 300, default: dpopDefaults.maxAgeSeconds },
-    maxDpopProofs: { min: 64, max: 10_000_000, default: dpopDefaults.maxProofs },
-  },
-  issuer: {
-    fetchTimeoutMs: { min: 10, max: 60_000, default: 5000 },
-    maxJwksAgeSeconds: { min: 1, max: 30 * day_s, default: day_s },
-  },
-  revocations: {
-    pollIntervalSeconds: { min: 1, max: 3600, default: 5 },
-    streamTimeoutSeconds: { min: 1, max: 300, default: 12 },
-    maxEntries: { min: 100, max: 5_000_000, default: 200_000 },
-    // An issuer sends a heartbeat every 5 s, so the list is often older than that.
-    maxStalenessSeconds: { min: 10, max: 86_400 },
-  },
-  cache: {
-    // The default heap of Node has no room for a larger cache.
-    maxBytes: { min: 1024 ** 2, max: 2 * 1024 ** 3, default: 128 * 1024 ** 2 },
-  },
-} as const satisfies Readonly<Record<string, NumberOptions>>
 
 /** Names of the options of one kind, such as the numbers or the objects with methods. */
 interface OptionKind {
   readonly others: readonly string[]
-  readonly numbers: NumberOptions
+  /** The options that are whole numbers. */
+  readonly numbers: Readonly<Record<string, NumberLimits>>
   /** The required methods of each object. */
   readonly methods: Readonly<Record<string, readonly string[]>>
   /** Options that belong elsewhere, and a text that says where. */
@@ -67,7 +37,10 @@ const issuerOptions: OptionKind = {
     'profile',
     'revocations',
   ] satisfies (keyof IssuerOptions)[],
-  numbers: numberOptions.issuer,
+  numbers: {
+    fetchTimeoutMs: { min: 10, max: 60_000 },
+    maxJwksAgeSeconds: { min: 1, max: 30 * 24 * 60 * 60 },
+  } satisfies { [name in keyof IssuerOptions]?: NumberLimits },
   methods: {
     keys: ['find', 'ready', 'refresh', 'refreshNow', 'status', 'close'],
   } satisfies { [name in keyof IssuerOptions]?: string[] },
@@ -81,7 +54,12 @@ const commonOptions: OptionKind = {
     'decryptionKeys',
     'encryptedTokens',
   ] satisfies (keyof CommonOptions)[],
-  numbers: numberOptions.common,
+  numbers: {
+    clockToleranceSeconds: { min: 0, max: 300 },
+    maxTokenBytes: { min: 256, max: 65_536 },
+    maxDpopProofAgeSeconds: { min: 5, max: 300 },
+    maxDpopProofs: { min: 64, max: 10_000_000 },
+  } satisfies { [name in keyof CommonOptions]?: NumberLimits },
   methods: { clock: ['nowMs'], dpopNonces: ['isValid'] } satisfies {
     [name in keyof CommonOptions]?: string[]
   },
@@ -89,9 +67,18 @@ const commonOptions: OptionKind = {
 
 const revocationOptions: OptionKind = {
   others: ['uri', 'stream'] satisfies (keyof RevocationOptions)[],
-  numbers: numberOptions.revocations,
+  numbers: {
+    pollIntervalSeconds: { min: 1, max: 3600 },
+    streamTimeoutSeconds: { min: 1, max: 300 },
+    maxEntries: { min: 100, max: 5_000_000 },
+    // An issuer sends a heartbeat every 5 s, so the list is often older than that.
+    maxStalenessSeconds: { min: 10, max: 86_400 },
+  } satisfies { [name in keyof RevocationOptions]?: NumberLimits },
   methods: {},
 }
+
+/** The default heap of Node has no room for a larger cache. */
+const cacheNumbers = { maxBytes: { min: 1024 ** 2, max: 2 * 1024 ** 3 } }
 
 /** The options of a verifier for several issuers. */
 const severalOptions: OptionKind = {
@@ -163,7 +150,7 @@ function* cacheProblems(cache: unknown): Iterable<FieldProblem> {
     yield problem('cache', 'it must be false or { maxBytes }')
     return
   }
-  yield* within('/cache', numberProblems(cache, numberOptions.cache))
+  yield* within('/cache', numberProblems(cache, cacheNumbers))
 }
 
 function* issuersProblems(issuers: unknown): Iterable<FieldProblem> {
@@ -210,7 +197,7 @@ function* kindProblems(given: Unchecked, kind: OptionKind): Iterable<FieldProble
   }
 }
 
-function* numberProblems(given: Unchecked, numbers: NumberOptions): Iterable<FieldProblem> {
+function* numberProblems(given: Unchecked, numbers: OptionKind['numbers']): Iterable<FieldProblem> {
   for (const [name, { min, max }] of Object.entries(numbers)) {
     const value = given[name]
     if (value === undefined) continue

@@ -1,9 +1,9 @@
 import { type Clock, systemClock } from '../core/clock.ts'
 import { type FieldProblem, GatepassError } from '../core/errors.ts'
-import { accessTokenType } from '../tokens/access-token.ts'
+import { accessTokenType, defaultMaxTokenBytes } from '../tokens/access-token.ts'
 import { type ClaimRules, readTokenFormat, type TokenProfile } from './claims.ts'
 import { type Decrypt, type DecryptionOptions, readDecrypt } from './decryption.ts'
-import type { AcceptedNonces, DpopProofsOptions } from './dpop/dpop-proofs.ts'
+import { type AcceptedNonces, type DpopProofsOptions, dpopDefaults } from './dpop/dpop-proofs.ts'
 import type { TrustedIssuer } from './issuer-matching.ts'
 import { createFixedKeys, type KeySet, type KeySource, readKeySet } from './keys/key-source.ts'
 import { RemoteKeys, RequestScopedKeys } from './keys/remote-keys.ts'
@@ -13,11 +13,10 @@ import {
   findOptionProblems,
   isRequestScoped,
   jwksAddress,
-  numberOptions,
 } from './option-problems.ts'
 import { FeedFollower } from './revocations/feed-follower.ts'
 import type { Revocations } from './revocations/revocation-list.ts'
-import { TokenCache } from './token-cache.ts'
+import { defaultCacheBytes, TokenCache } from './token-cache.ts'
 
 /** An issuer, and where its keys are. */
 export interface IssuerOptions {
@@ -121,7 +120,8 @@ export interface IssuersOptions extends CommonOptions {
  * @internal
  */
 export interface VerifierSettings {
-  readonly issuers: readonly [TrustedIssuer, ...TrustedIssuer[]]
+  /** One at least. */
+  readonly issuers: readonly TrustedIssuer[]
   readonly cache: TokenCache | null
   readonly maxTokenBytes: number
   /** The values of `typ` that some issuer accepts. */
@@ -131,6 +131,8 @@ export interface VerifierSettings {
   readonly clock: Clock
 }
 
+const defaultFetchTimeoutMs = 5000
+
 /**
  * @throws `config_invalid`, with every problem in `problems`
  * @internal
@@ -138,8 +140,7 @@ export interface VerifierSettings {
 export function readOptions(options: VerifierOptions | IssuersOptions): VerifierSettings {
   const problems = findOptionProblems(options)
   const keySets = readKeySets(options, problems)
-  const { common } = numberOptions
-  const maxTokenBytes = options?.maxTokenBytes ?? common.maxTokenBytes.default
+  const { maxTokenBytes = defaultMaxTokenBytes } = options ?? {}
   const decrypt = readDecrypt(options ?? {}, maxTokenBytes, problems)
   if (problems.length > 0) {
     const all = problems
@@ -147,26 +148,25 @@ export function readOptions(options: VerifierOptions | IssuersOptions): Verifier
       .join('; ')
     throw new GatepassError('config_invalid', { detail: `Verifier options: ${all}`, problems })
   }
-  const { clock = systemClock, cache } = options
-  const clockToleranceSeconds =
-    options.clockToleranceSeconds ?? common.clockToleranceSeconds.default
-  const tokenTypes = options.tokenTypes ?? [accessTokenType]
+  const {
+    clock = systemClock,
+    clockToleranceSeconds = 5,
+    tokenTypes = [accessTokenType],
+    cache = { maxBytes: defaultCacheBytes },
+  } = options
   const issuers = issuersOf(options).map((issuer, at) => {
     const format = readTokenFormat(issuer.profile, tokenTypes)
     return openIssuer(issuer, keySets[at] ?? null, clock, { clockToleranceSeconds, format })
   })
-  const [first, ...others] = issuers
-  if (first === undefined) throw new Error('there is no issuer')
-  const maxBytes = cache === false ? 0 : (cache?.maxBytes ?? numberOptions.cache.maxBytes.default)
   return {
-    issuers: [first, ...others],
-    cache: cache === false ? null : new TokenCache(maxBytes),
+    issuers,
+    cache: cache === false ? null : new TokenCache(cache.maxBytes),
     maxTokenBytes,
     tokenTypes: new Set(issuers.flatMap(({ rules }) => [...rules.format.types])),
     decrypt,
     dpop: {
-      maxAgeSeconds: options.maxDpopProofAgeSeconds ?? common.maxDpopProofAgeSeconds.default,
-      maxProofs: options.maxDpopProofs ?? common.maxDpopProofs.default,
+      maxAgeSeconds: options.maxDpopProofAgeSeconds ?? dpopDefaults.maxAgeSeconds,
+      maxProofs: options.maxDpopProofs ?? dpopDefaults.maxProofs,
       clockToleranceSeconds,
       nonces: options.dpopNonces,
       clock,
@@ -219,11 +219,10 @@ function openIssuer(
 
 function openKeys(options: IssuerOptions, keySet: KeySet | null, clock: Clock): KeySource {
   if (keySet !== null) return createFixedKeys(keySet)
-  const { fetchTimeoutMs, maxJwksAgeSeconds } = numberOptions.issuer
   const published = {
     jwksUri: options.jwksUri ?? jwksAddress(options.issuer),
-    fetchTimeoutMs: options.fetchTimeoutMs ?? fetchTimeoutMs.default,
-    maxAgeSeconds: options.maxJwksAgeSeconds ?? maxJwksAgeSeconds.default,
+    fetchTimeoutMs: options.fetchTimeoutMs ?? defaultFetchTimeoutMs,
+    maxAgeSeconds: options.maxJwksAgeSeconds ?? 24 * 60 * 60,
     clock,
   }
   if (isRequestScoped()) return new RequestScopedKeys(published)
@@ -241,18 +240,17 @@ function openRevocations(
   if (revocations === false) return null
   if (revocations !== true && 'isRevoked' in revocations) return revocations
   const given = revocations === true ? {} : revocations
-  const defaults = numberOptions.revocations
   return new FeedFollower({
     issuer,
     uri: given.uri ?? feedAddress(issuer, options.jwksUri),
     keys,
     clock,
     clockToleranceSeconds,
-    fetchTimeoutMs: options.fetchTimeoutMs ?? numberOptions.issuer.fetchTimeoutMs.default,
+    fetchTimeoutMs: options.fetchTimeoutMs ?? defaultFetchTimeoutMs,
     stream: given.stream ?? true,
-    pollIntervalSeconds: given.pollIntervalSeconds ?? defaults.pollIntervalSeconds.default,
-    streamTimeoutSeconds: given.streamTimeoutSeconds ?? defaults.streamTimeoutSeconds.default,
-    maxEntries: given.maxEntries ?? defaults.maxEntries.default,
+    pollIntervalSeconds: given.pollIntervalSeconds ?? 5,
+    streamTimeoutSeconds: given.streamTimeoutSeconds ?? 12,
+    maxEntries: given.maxEntries ?? 200_000,
     maxStalenessSeconds: given.maxStalenessSeconds,
   })
 }

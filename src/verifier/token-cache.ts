@@ -76,6 +76,8 @@ class Segment {
   }
 }
 
+/** Enough for 100,000 tokens. */
+export const defaultCacheBytes = 128 * 1024 ** 2
 /** A token with less remaining lifetime is not worth keeping. */
 const minLifetime_s = 2
 /** Heap of an entry besides the text of the token and its claims, in bytes. */

@@ -242,11 +242,12 @@ export function createVerifier(options: VerifierOptions | IssuersOptions): Verif
     verify: Object.assign(verify, { [now]: { of: verify, verifyNow: verifyUnlessPending } }),
     verifySync,
     status() {
-      const { keys, revocations } = statusOf(issuers[0])
+      const statuses = issuers.map(statusOf)
+      const { keys, revocations } = statuses[0] as IssuerStatus
       return {
         keys,
         revocations,
-        issuers: issuers.map(statusOf),
+        issuers: statuses,
         cache: cache?.status() ?? null,
         outcomes: outcomes.counts(),
       }

@@ -3,8 +3,7 @@ import t from 'tap'
 import { readTokenFormat } from '../../src/verifier/claims.ts'
 import type { TrustedIssuer, VerifiedToken } from '../../src/verifier/issuer-matching.ts'
 import { createFixedKeys, readKeySet } from '../../src/verifier/keys/key-source.ts'
-import { numberOptions } from '../../src/verifier/option-problems.ts'
-import { TokenCache } from '../../src/verifier/token-cache.ts'
+import { defaultCacheBytes, TokenCache } from '../../src/verifier/token-cache.ts'
 import { collectGarbage, collectYoungGarbage } from '../support/garbage.ts'
 import fc from '../support/properties.ts'
 import { audience, claimsWith, issuer, now_s } from '../support/tokens.ts'
@@ -34,9 +33,9 @@ const good = goodFor(300)
 /** A text of the length of a token, each number another one. */
 const textOf = (n: number) => `${'x'.repeat(460)}.${String(n).padStart(86, '0')}`
 
-const limits = numberOptions.cache.maxBytes
+const minBytes = 1024 ** 2
 
-const cacheOf = (maxBytes: number = limits.default) => new TokenCache(maxBytes)
+const cacheOf = (maxBytes: number = defaultCacheBytes) => new TokenCache(maxBytes)
 
 function filled(count: number, maxBytes: number) {
   const cache = cacheOf(maxBytes)
@@ -45,7 +44,7 @@ function filled(count: number, maxBytes: number) {
 }
 
 t.test('finds a token by its whole text only', async (t) => {
-  const cache = filled(1, limits.default)
+  const cache = filled(1, defaultCacheBytes)
   t.equal(cache.find(textOf(0))?.claims, good.claims)
   t.equal(cache.find(textOf(1)), undefined)
   t.equal(cache.find(''), undefined)
@@ -108,7 +107,7 @@ t.test('accepts tokens of any length', async (t) => {
 })
 
 t.test('a token that is added again is stored once', async (t) => {
-  const cache = filled(3, limits.default)
+  const cache = filled(3, defaultCacheBytes)
   const { bytes } = cache.status()
   const again = goodFor(200)
   cache.add(textOf(1), again, now_s)
@@ -119,7 +118,7 @@ t.test('a token that is added again is stored once', async (t) => {
 })
 
 t.test('a token that is added again after a use is stored once', async (t) => {
-  const cache = filled(1, limits.default)
+  const cache = filled(1, defaultCacheBytes)
   cache.find(textOf(0))
   const { bytes } = cache.status()
   const again = goodFor(200)
@@ -140,7 +139,7 @@ t.test('does not store a token that is about to expire', async (t) => {
 })
 
 t.test('forgets a removed token', async (t) => {
-  const cache = filled(3, limits.default)
+  const cache = filled(3, defaultCacheBytes)
   cache.remove(textOf(1))
   cache.remove(textOf(1))
   t.same(
@@ -152,7 +151,7 @@ t.test('forgets a removed token', async (t) => {
 })
 
 t.test('after a token between two others is removed, both are still evicted', async (t) => {
-  const cache = filled(3, limits.min)
+  const cache = filled(3, minBytes)
   cache.remove(textOf(1))
   for (let n = 3; n < 5_000; n += 1) cache.add(textOf(n), good, now_s)
   const found = [0, 2, 4_999].map((n) => cache.find(textOf(n)) !== undefined)
@@ -160,7 +159,7 @@ t.test('after a token between two others is removed, both are still evicted', as
 })
 
 t.test('a flood of one-time tokens neither grows the cache nor evicts tokens in use', async (t) => {
-  const { min: maxBytes } = limits
+  const maxBytes = minBytes
   const cache = filled(100, maxBytes)
   for (let n = 0; n < 100; n += 1) cache.find(textOf(n))
   let largest = 0
@@ -175,7 +174,7 @@ t.test('a flood of one-time tokens neither grows the cache nor evicts tokens in 
 })
 
 t.test('evicted one-time tokens are garbage of the young generation', async (t) => {
-  const cache = filled(3_000, limits.min)
+  const cache = filled(3_000, minBytes)
   collectGarbage()
   let n = 3_000
   const heapAfter = (count: number) => {
@@ -213,8 +212,8 @@ t.test('the size of a token includes its claims', async (t) => {
 })
 
 t.test('tokens that are used in turn are kept if they fit', async (t) => {
-  const count = Math.floor(limits.min / filled(1, limits.min).status().bytes)
-  const cache = filled(count, limits.min)
+  const count = Math.floor(minBytes / filled(1, minBytes).status().bytes)
+  const cache = filled(count, minBytes)
   for (let round = 0; round < 3; round += 1) {
     for (let n = 0; n < count; n += 1) cache.find(textOf(n))
   }
@@ -222,7 +221,7 @@ t.test('tokens that are used in turn are kept if they fit', async (t) => {
 })
 
 t.test('tokens that are no longer used are evicted in the end', async (t) => {
-  const cache = cacheOf(limits.min)
+  const cache = cacheOf(minBytes)
   const use = (start: number) => {
     for (let n = start; n < start + 2_000; n += 1) {
       cache.add(textOf(n), good, now_s)
@@ -237,7 +236,7 @@ t.test('tokens that are no longer used are evicted in the end', async (t) => {
 })
 
 t.test('the cache stays within its limit and returns what was added', async () => {
-  const maxBytes = limits.min
+  const maxBytes = minBytes
   const action = fc.record({ what: fc.constantFrom('keep', 'find', 'drop'), n: fc.nat(40) })
   fc.assert(
     fc.property(fc.array(action, { maxLength: 200 }), (actions) => {
