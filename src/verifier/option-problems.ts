@@ -2,6 +2,7 @@ import type { FieldProblem } from '../core/errors.ts'
 import { tokenTypes } from '../tokens/access-token.ts'
 import { isName, isNameOrNames, profileProblems } from './claims.ts'
 import { isWebAddress } from './http-client.ts'
+import { readKeySet } from './keys/key-source.ts'
 import type { CommonOptions, IssuerOptions, IssuersOptions, RevocationOptions } from './options.ts'
 
 /** Unchecked options: a JavaScript application may pass anything. */
@@ -104,7 +105,7 @@ export function areForSeveralIssuers(options: object): options is IssuersOptions
   return Object.hasOwn(options, 'issuers')
 }
 
-/** Finds all problems of the options of a verifier, except those of the keys in `jwks`. */
+/** Finds all problems of the options of a verifier, except those of the decryption keys. */
 export function findOptionProblems(options: unknown): FieldProblem[] {
   if (!isRecord(options)) return [{ pointer: '', detail: 'the options must be an object' }]
   const common = [
@@ -222,6 +223,7 @@ function* keyProblems(given: Unchecked): Iterable<FieldProblem> {
   const { issuer, jwks, jwksUri, jwksFile, keys } = given
   const sources = [jwks, jwksUri, keys].filter((source) => source !== undefined)
   if (sources.length > 1) yield problem('keys', 'only one of jwks, jwksUri and keys can be given')
+  if (jwks !== undefined) yield* keySetProblems(jwks)
   if (jwksUri !== undefined && !isWebAddress(jwksUri)) {
     yield problem('jwksUri', 'it must be an http or https address without white space')
   }
@@ -234,6 +236,14 @@ function* keyProblems(given: Unchecked): Iterable<FieldProblem> {
   if (!isPlainAddress(issuer)) {
     const detail = 'it must be an http or https address without white space, unless keys are given'
     yield problem('issuer', detail)
+  }
+}
+
+function* keySetProblems(jwks: unknown): Iterable<FieldProblem> {
+  try {
+    readKeySet(jwks)
+  } catch (error) {
+    yield problem('jwks', (error as Error).message)
   }
 }
 

@@ -1,11 +1,11 @@
 import { type Clock, systemClock } from '../core/clock.ts'
-import { type FieldProblem, GatepassError } from '../core/errors.ts'
+import { GatepassError } from '../core/errors.ts'
 import { accessTokenType, defaultMaxTokenBytes } from '../tokens/access-token.ts'
 import { type ClaimRules, readTokenFormat, type TokenProfile } from './claims.ts'
 import { type Decrypt, type DecryptionOptions, readDecrypt } from './decryption.ts'
 import { type AcceptedNonces, type DpopProofsOptions, dpopDefaults } from './dpop/dpop-proofs.ts'
 import type { TrustedIssuer } from './issuer-matching.ts'
-import { createFixedKeys, type KeySet, type KeySource, readKeySet } from './keys/key-source.ts'
+import { createFixedKeys, type KeySource, readKeySet } from './keys/key-source.ts'
 import { RemoteKeys, RequestScopedKeys } from './keys/remote-keys.ts'
 import {
   areForSeveralIssuers,
@@ -139,7 +139,6 @@ const defaultFetchTimeoutMs = 5000
  */
 export function readOptions(options: VerifierOptions | IssuersOptions): VerifierSettings {
   const problems = findOptionProblems(options)
-  const keySets = readKeySets(options, problems)
   const { maxTokenBytes = defaultMaxTokenBytes } = options ?? {}
   const decrypt = readDecrypt(options ?? {}, maxTokenBytes, problems)
   if (problems.length > 0) {
@@ -154,9 +153,10 @@ export function readOptions(options: VerifierOptions | IssuersOptions): Verifier
     tokenTypes = [accessTokenType],
     cache = { maxBytes: defaultCacheBytes },
   } = options
-  const issuers = issuersOf(options).map((issuer, at) => {
+  const given = areForSeveralIssuers(options) ? options.issuers : [options]
+  const issuers = given.map((issuer) => {
     const format = readTokenFormat(issuer.profile, tokenTypes)
-    return openIssuer(issuer, keySets[at] ?? null, clock, { clockToleranceSeconds, format })
+    return openIssuer(issuer, clock, { clockToleranceSeconds, format })
   })
   return {
     issuers,
@@ -175,37 +175,13 @@ export function readOptions(options: VerifierOptions | IssuersOptions): Verifier
   }
 }
 
-function issuersOf(options: VerifierOptions | IssuersOptions): readonly IssuerOptions[] {
-  return areForSeveralIssuers(options) ? options.issuers : [options]
-}
-
-/** Reads the fixed key sets, one for each issuer that has one. Adds to `problems`. */
-function readKeySets(
-  options: VerifierOptions | IssuersOptions,
-  problems: FieldProblem[],
-): (KeySet | null)[] {
-  const given: unknown = issuersOf(options ?? {})
-  if (!Array.isArray(given)) return []
-  return given.map((each: IssuerOptions | null, at) => {
-    if (each?.jwks === undefined) return null
-    try {
-      return readKeySet(each.jwks)
-    } catch (error) {
-      const pointer = each === options ? '/jwks' : `/issuers/${at}/jwks`
-      problems.push({ pointer, detail: error instanceof Error ? error.message : '' })
-      return null
-    }
-  })
-}
-
 function openIssuer(
   options: IssuerOptions,
-  keySet: KeySet | null,
   clock: Clock,
   shared: Pick<ClaimRules, 'clockToleranceSeconds' | 'format'>,
 ): TrustedIssuer {
   const { issuer, audience } = options
-  const keys = options.keys ?? openKeys(options, keySet, clock)
+  const keys = options.keys ?? openKeys(options, clock)
   return {
     rules: {
       issuer,
@@ -217,8 +193,8 @@ function openIssuer(
   }
 }
 
-function openKeys(options: IssuerOptions, keySet: KeySet | null, clock: Clock): KeySource {
-  if (keySet !== null) return createFixedKeys(keySet)
+function openKeys(options: IssuerOptions, clock: Clock): KeySource {
+  if (options.jwks !== undefined) return createFixedKeys(readKeySet(options.jwks))
   const published = {
     jwksUri: options.jwksUri ?? jwksAddress(options.issuer),
     fetchTimeoutMs: options.fetchTimeoutMs ?? defaultFetchTimeoutMs,
