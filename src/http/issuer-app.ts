@@ -6,7 +6,8 @@ import type { Issuer } from '../issuer/issuer.ts'
 import type { KeyManager } from '../keys/key-manager.ts'
 import type { AuthorizationServer } from '../oauth/authorization-server.ts'
 import type { DpopProofs } from '../verifier/dpop/dpop-proofs.ts'
-import { targetBelow } from '../verifier/dpop/target-uri.ts'
+import { type TargetOf, targetBelow } from '../verifier/dpop/target-uri.ts'
+import { gatepassAuth } from '../verifier/fastify.ts'
 import { createKeysInMemory, type KeySource, readKeySet } from '../verifier/keys/key-source.ts'
 import type { Verifier } from '../verifier/verifier.ts'
 import {
@@ -18,6 +19,7 @@ import {
 } from './app.ts'
 import { BrowserCookie, HostCookie, LenientCookie } from './cookies.ts'
 import { allowAnyPage, allowOrigins, answerRefusedPreflights, OriginGuard } from './cross-origin.ts'
+import { throwRefusal } from './error-handler.ts'
 import { accountRoutes } from './routes/account.ts'
 import {
   oauthRoutes,
@@ -76,6 +78,8 @@ export interface IssuerContext
   readonly signInCookie: HostCookie
   readonly browserCookie: BrowserCookie
   readonly origins: OriginGuard
+  /** Returns the method and the public URI of a request, which its DPoP proof names. */
+  readonly targetOf: TargetOf
   /**
    * Returns the thumbprint of the key that the DPoP proof of a request proves; undefined without a
    * proof. A proof counts once, so call this once per request.
@@ -97,6 +101,15 @@ export type IssuerRoutes = (scope: FastifyInstance, context: IssuerContext) => v
 function withCookies(register: IssuerRoutes): IssuerRoutes {
   return async (scope, context) => {
     await scope.register(cookiePlugin, { hook: false })
+    await register(scope, context)
+  }
+}
+
+/** Requires an access token for routes. */
+function withAccessToken(register: IssuerRoutes): IssuerRoutes {
+  return async (scope, context) => {
+    const { verifier, targetOf: requestTarget } = context
+    await scope.register(gatepassAuth, { verifier, requestTarget, onRefused: throwRefusal })
     await register(scope, context)
   }
 }
@@ -126,8 +139,8 @@ export function buildIssuerApp(options: IssuerAppOptions): FastifyInstance {
     withCookies(signInRoutes),
     oauthRoutes,
     withCookies(pageRoutes),
-    userInfoRoutes,
-    accountRoutes,
+    withAccessToken(userInfoRoutes),
+    withAccessToken(accountRoutes),
     ...(hooks.routes ?? []),
   ]) {
     app.register(async (scope) => register(scope, context))
@@ -158,6 +171,7 @@ function createContext(app: FastifyInstance, options: IssuerAppOptions): IssuerC
     signInCookie: new LenientCookie(`gatepass-sign-in${cookieSuffix}`, cookieSecure, 'lax'),
     browserCookie: new BrowserCookie(`gatepass-browser${cookieSuffix}`, cookieSecure, 'lax'),
     origins: new OriginGuard([new URL(publicUrl).origin, ...allowedOrigins]),
+    targetOf,
     provenKey(request) {
       const { dpop } = request.headers
       return dpop === undefined ? undefined : proofs.check(String(dpop), targetOf(request))

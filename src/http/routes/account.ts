@@ -6,8 +6,6 @@ import { isActive } from '../../issuer/users.ts'
 import type { Consent } from '../../oauth/consents.ts'
 import type { Session } from '../../stores/ports.ts'
 import type { AccessTokenClaims } from '../../tokens/access-token.ts'
-import { gatepassAuth } from '../../verifier/fastify.ts'
-import { throwRefusal } from '../error-handler.ts'
 import type { IssuerContext } from '../issuer-app.ts'
 import {
   bearer,
@@ -26,13 +24,7 @@ export async function accountRoutes(
   context: IssuerContext,
 ): Promise<void> {
   const app = instance.withTypeProvider<ZodTypeProvider>()
-  const { issuer, verifier } = context
-  const { sessions, accounts, clients } = issuer
-  await app.register(gatepassAuth, {
-    verifier,
-    publicUrl: issuer.policy.issuer,
-    onRefused: throwRefusal,
-  })
+  const { sessions, accounts, clients } = context.issuer
 
   // The issuer reads the session itself, so a sign-out takes effect here immediately.
   app.addHook('preHandler', async (request, reply) => {

@@ -6,9 +6,8 @@ import { isActive } from '../../issuer/users.ts'
 import { readClientCredentials } from '../../oauth/client-authentication.ts'
 import { type Form, malformed, parseForm, requireParameter } from '../../oauth/form.ts'
 import { toOAuthError } from '../../oauth/oauth-error.ts'
-import { gatepassAuth } from '../../verifier/fastify.ts'
 import { clientAddressOf, collectRoutes, compileValidator, refuseOtherMethods } from '../app.ts'
-import { noteError, throwRefusal } from '../error-handler.ts'
+import { noteError } from '../error-handler.ts'
 import type { IssuerContext } from '../issuer-app.ts'
 import {
   bearer,
@@ -146,16 +145,8 @@ export function oauthRoutes(instance: FastifyInstance, context: IssuerContext): 
  * Registers `/oauth/userinfo`: the claims about a user that the scopes of a token select (OpenID
  * Connect Core §5.3).
  */
-export async function userInfoRoutes(
-  app: FastifyInstance,
-  { issuer, verifier }: IssuerContext,
-): Promise<void> {
+export function userInfoRoutes(app: FastifyInstance, { issuer }: IssuerContext): void {
   const { sessions, accounts, clients } = issuer
-  await app.register(gatepassAuth, {
-    verifier,
-    publicUrl: issuer.policy.issuer,
-    onRefused: throwRefusal,
-  })
   // OpenID Connect Core §5.3.1: clients may also send POST. Its body is ignored.
   app.addContentTypeParser(formType, (_request, _body, done) => done(null))
   for (const method of ['GET', 'POST'] as const) {

@@ -2,12 +2,9 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import type { ZodTypeProvider } from 'fastify-type-provider-zod'
 import { GatepassError, isGatepassError, refreshTokenEndedCodes } from '../../core/errors.ts'
 import { isConfidential } from '../../issuer/clients.ts'
-import type { RefreshedTokens } from '../../issuer/refresh.ts'
 import { type SessionResponse, sessionResponse, type TokenSet } from '../../issuer/token-minter.ts'
 import { readClientCredentials } from '../../oauth/client-authentication.ts'
-import { type TargetOf, targetBelow } from '../../verifier/dpop/target-uri.ts'
 import { presentedToken } from '../../verifier/guard.ts'
-import type { Verifier } from '../../verifier/verifier.ts'
 import { clientAddressOf } from '../app.ts'
 import { maxCookieSeconds } from '../cookies.ts'
 import { letAnyPageRead } from '../cross-origin.ts'
@@ -35,9 +32,7 @@ export const loginUrl = '/login'
 /** Registers `/login`, `/refresh` and `/logout`, which front ends call. */
 export function signInRoutes(instance: FastifyInstance, context: IssuerContext): void {
   const app = instance.withTypeProvider<ZodTypeProvider>()
-  const { issuer, oauth, verifier, refreshCookie, deviceCookie, origins } = context
-  const { provenKey, auditOf } = context
-  const targetOf = targetBelow(issuer.policy.issuer)
+  const { issuer, oauth, refreshCookie, deviceCookie, origins, provenKey, auditOf } = context
 
   /** Reads the refresh token from the body or the cookie. A cookie needs an allowed origin. */
   function presented(request: FastifyRequest) {
@@ -67,11 +62,12 @@ export function signInRoutes(instance: FastifyInstance, context: IssuerContext):
 
   function respond(
     reply: FastifyReply,
-    tokens: TokenSet & Partial<RefreshedTokens>,
+    tokens: TokenSet,
     transport: RefreshTokenTransport,
+    setsCookie = true,
   ): SessionResponse {
     reply.header('cache-control', 'no-store')
-    if (transport === 'cookie' && (tokens.setsCookie ?? true)) {
+    if (transport === 'cookie' && setsCookie) {
       refreshCookie.set(reply, tokens.refreshToken, tokens.refreshExpiresInSeconds)
     }
     return sessionResponse(tokens, transport === 'body')
@@ -98,7 +94,7 @@ export function signInRoutes(instance: FastifyInstance, context: IssuerContext):
       const jkt = provenKey(request)
       const { username, password, scope, client_id, resource, refresh_token_in } = request.body
       await authenticateClient(request, client_id)
-      const { deviceToken, ...tokens } = await issuer.login.signIn(
+      const tokens = await issuer.login.signIn(
         {
           username,
           password,
@@ -113,7 +109,9 @@ export function signInRoutes(instance: FastifyInstance, context: IssuerContext):
         auditOf(request),
       )
       const body = respond(reply, tokens, refresh_token_in)
-      if (refresh_token_in === 'cookie') deviceCookie.set(reply, deviceToken, maxCookieSeconds)
+      if (refresh_token_in === 'cookie') {
+        deviceCookie.set(reply, tokens.deviceToken, maxCookieSeconds)
+      }
       return body
     },
   )
@@ -142,7 +140,7 @@ export function signInRoutes(instance: FastifyInstance, context: IssuerContext):
         },
         auditOf(request),
       )
-      return respond(reply, tokens, found.transport)
+      return respond(reply, tokens, found.transport, tokens.setsCookie)
     },
   )
 
@@ -161,7 +159,7 @@ export function signInRoutes(instance: FastifyInstance, context: IssuerContext):
       const found = presented(request)
       const sid = found
         ? issuer.refreshTokens.parse(found.token).sid
-        : await sessionOfToken(request, verifier, targetOf)
+        : await sessionOfToken(request, context)
       await issuer.sessions.logout(sid, auditOf(request))
       if (found?.transport === 'cookie') refreshCookie.clear(reply)
       return reply.code(204).header('cache-control', 'no-store').send(undefined)
@@ -184,8 +182,7 @@ function tokenInBody(request: FastifyRequest): string | undefined {
 
 async function sessionOfToken(
   request: FastifyRequest,
-  verifier: Verifier,
-  targetOf: TargetOf,
+  { verifier, targetOf }: IssuerContext,
 ): Promise<string> {
   if (request.headers.authorization === undefined) throw new GatepassError('refresh_token_missing')
   const { token, dpop } = presentedToken(request.headers, () => targetOf(request))
