@@ -35,6 +35,8 @@ type State =
 export class CircuitBreaker {
   readonly #options: CircuitBreakerOptions
   #state: State = { name: 'closed', failures: 0 }
+  /** The cause of the rejections while the circuit is open: no call that is rejected can tell it. */
+  #lastFailure: unknown
 
   constructor(options: CircuitBreakerOptions) {
     this.#options = options
@@ -48,7 +50,7 @@ export class CircuitBreaker {
       this.#recordAnswer(state)
       return result
     } catch (error) {
-      if (this.#options.isFailure(error)) this.#recordFailure(state)
+      if (this.#options.isFailure(error)) this.#recordFailure(state, error)
       else this.#recordAnswer(state)
       throw error
     }
@@ -57,11 +59,12 @@ export class CircuitBreaker {
   /** Returns the state in which the call starts, or rejects the call. */
   #admit(): State {
     const state = this.#state
-    if (state.name === 'half-open') throw circuitOpen(0)
+    if (state.name === 'half-open') throw this.#circuitOpen(0)
     if (state.name === 'open') {
       const elapsedMs = this.#options.clock.nowMs() - state.sinceMs
       // A clock that was set back must not keep the circuit open for hours.
-      if (elapsedMs >= 0 && elapsedMs < state.forMs) throw circuitOpen(state.forMs - elapsedMs)
+      if (elapsedMs >= 0 && elapsedMs < state.forMs)
+        throw this.#circuitOpen(state.forMs - elapsedMs)
       this.#state = { name: 'half-open', probes: state.probes + 1 }
     }
     return this.#state
@@ -72,9 +75,10 @@ export class CircuitBreaker {
     else this.#state = { name: 'closed', failures: 0 }
   }
 
-  #recordFailure(startedIn: State): void {
+  #recordFailure(startedIn: State, error: unknown): void {
     // A call that started in an earlier state says nothing about the current state.
     if (startedIn !== this.#state) return
+    this.#lastFailure = error
     if (startedIn.name === 'half-open') this.#open(startedIn.probes)
     else if (startedIn.name === 'closed') {
       startedIn.failures += 1
@@ -88,11 +92,12 @@ export class CircuitBreaker {
     const forMs = backoffMs(probes, openFor)
     this.#state = { name: 'open', sinceMs: clock.nowMs(), forMs, probes }
   }
-}
 
-function circuitOpen(remainingMs: number): GatepassError {
-  return new GatepassError('store_unavailable', {
-    detail: 'The store is not responding; calls are blocked until it has recovered.',
-    retryAfterSeconds: Math.max(1, Math.ceil(remainingMs / 1000)),
-  })
+  #circuitOpen(remainingMs: number): GatepassError {
+    return new GatepassError('store_unavailable', {
+      detail: 'The store is not responding; calls are blocked until it has recovered.',
+      retryAfterSeconds: Math.max(1, Math.ceil(remainingMs / 1000)),
+      cause: this.#lastFailure,
+    })
+  }
 }

@@ -74,11 +74,14 @@ t.test('outages open the circuit breaker, and its probe closes it', async (t) =>
   for (let n = 0; n < 5; n++) await t.rejects(store.setDisabled('user-1', true, 1), unavailable)
   t.equal(userBase.requests.length, 5)
   await t.rejects(store.findByLoginName('ada'), { ...unavailable, message: /not responding/ })
-  await t.rejects(store.ping(), { ...unavailable, retryAfterSeconds: 1 })
+  const cause = { message: 'the response has status 503' }
+  await t.rejects(store.ping(), { ...unavailable, retryAfterSeconds: 1, cause })
   t.equal(userBase.requests.length, 5, 'calls are blocked')
 
   clock.advance_s(1)
-  await t.rejects(store.findByLoginName('ada'), unavailable)
+  userBase.answer = signed({}, { status: 502 })
+  cause.message = 'the response has status 502'
+  await t.rejects(store.findByLoginName('ada'), { ...unavailable, cause })
   t.equal(userBase.requests.length, 6, 'the probe is not repeated')
   await t.rejects(store.ping(), unavailable)
 
