@@ -13,6 +13,7 @@ import {
 import type { ServiceOptions } from '../http/app.ts'
 import { Draining } from '../http/draining.ts'
 import type { Metrics } from '../http/metrics.ts'
+import { reasonOf } from '../stores/store-errors.ts'
 import { packageVersion, unusableSetting } from './context.ts'
 import { installShutdown, reportReady } from './shutdown.ts'
 import { answerReportRequests } from './worker-reports.ts'
@@ -88,23 +89,25 @@ export async function serve(service: Service, settings: Settings): Promise<void>
 
 /**
  * Logs why a readiness check fails, and that it passes again: a balancer sends no requests to a service that
- * is not ready, so no request would log the cause. The same failure is logged once.
+ * is not ready, so no request would log the cause. Each reason is logged once until the check passes.
  */
 export function logFailures(
   checks: Readonly<Record<string, ReadinessCheck>>,
   logger: Pick<Logger, 'info' | 'warn'>,
 ): Readonly<Record<string, ReadinessCheck>> {
-  const failures = new Map<string, string>()
+  const reasons = new Map<string, Set<string>>()
   const logged = (name: string, check: ReadinessCheck) => async () => {
     try {
       await check()
-      if (failures.delete(name)) logger.info({ check: name }, 'a readiness check passes again')
+      if (reasons.delete(name)) logger.info({ check: name }, 'a readiness check passes again')
     } catch (error) {
       const { message, cause, code } = error as GatepassError
       // Without a cause the code says all: the first keys of a verifier have not arrived.
       const isKnown = message === errorCodes[code]?.title && cause === undefined
-      if (!isKnown && failures.get(name) !== message) {
-        failures.set(name, message)
+      const loggedReasons = reasons.get(name) ?? new Set()
+      const reason = messagesOf(error)
+      if (!isKnown && !loggedReasons.has(reason)) {
+        reasons.set(name, loggedReasons.add(reason))
         logger.warn({ check: name, code, err: cause ?? error }, 'a readiness check fails')
       }
       throw error
@@ -113,6 +116,11 @@ export function logFailures(
   return Object.fromEntries(
     Object.entries(checks).map(([name, check]) => [name, logged(name, check)]),
   )
+}
+
+/** Returns the messages of an error and its causes: many failures of a store differ in their cause only. */
+function messagesOf(error: unknown): string {
+  return error instanceof Error ? `${reasonOf(error)}: ${messagesOf(error.cause)}` : ''
 }
 
 /**

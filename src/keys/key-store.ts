@@ -46,6 +46,8 @@ export async function openKeyStore(url: string, cwd: string): Promise<KeyStore> 
 }
 
 const suffix = '.json'
+/** The random part in the name of a temporary file. */
+const randomPart = /\.[^/.]+(?=\.tmp)/g
 
 /**
  * Keeps signing keys in a folder (`file:keys`), one `.json` file per key. Several processes may share
@@ -118,8 +120,11 @@ export class FileKeyStore implements KeyStore {
     try {
       return await work()
     } catch (error) {
-      const { message } = error as Error
-      throw storeUnavailable(error, `The key folder ${this.#folder} cannot be used: ${message}.`)
+      const cause = error as Error
+      // A failure that repeats must have the same message.
+      cause.message = cause.message.replace(randomPart, '')
+      const detail = `The key folder ${this.#folder} cannot be used: ${cause.message}.`
+      throw storeUnavailable(cause, detail)
     }
   }
 }

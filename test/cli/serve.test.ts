@@ -30,6 +30,13 @@ t.test(
     t.match(lines, [[{ check: 'store', code: 'store_unavailable', err: cause }, /fails/]])
     t.equal(lines.length, 1)
 
+    const other = new GatepassError('store_unavailable', { cause: new Error('wrong password') })
+    for (const one of [other, failure, other, failure]) {
+      failure = one
+      await t.rejects(Promise.resolve(store?.()))
+    }
+    t.match(lines.splice(1), [[{ check: 'store', err: other.cause }, /fails/]])
+
     failure = new Error('another')
     await t.rejects(Promise.resolve(store?.()))
     failure = null

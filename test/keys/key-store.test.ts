@@ -1,3 +1,4 @@
+import assert from 'node:assert/strict'
 import { chmod, chown, link, readdir, readFile, stat, symlink } from 'node:fs/promises'
 import { join } from 'node:path'
 import t from 'tap'
@@ -154,4 +155,19 @@ t.test('a folder that cannot be used is unavailable', { skip: lacksPermissions }
   const good = new FileKeyStore(createTestFolder(t))
   t.same(await good.list(), [])
   await good.close()
+})
+
+t.test('a failure that repeats has the same message', { skip: lacksPermissions }, async (t) => {
+  const folder = createTestFolder(t, { 'a.json': { file: '' } })
+  const store = new FileKeyStore(folder)
+  const messages = []
+  for (let time = 0; time < 2; time += 1) {
+    const error: Error = await store.replace(newKey('a')).then(
+      () => assert.fail(),
+      (error) => error,
+    )
+    t.match(error, { code: 'store_unavailable', cause: Error })
+    messages.push([error.message, (error.cause as Error).message])
+  }
+  t.same(messages[1], messages[0])
 })
