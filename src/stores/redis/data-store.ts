@@ -11,12 +11,11 @@ import {
 } from '../data-store.ts'
 import { Batcher } from './batcher.ts'
 import { defineScript, type RedisCall, RedisClient } from './client.ts'
-import { type RedisReply, unavailable } from './connection.ts'
+import { isErrorReply, type RedisReply, unavailable } from './connection.ts'
 import { type ReplicaOptions, ReplicatedWriter } from './replicated-writer.ts'
 
 /** Limits of one script: others do not wait long for it, and the next one is prepared meanwhile. */
 const maxOwnersPerScript = 32
-const maxFieldsPerScript = 256
 const maxBytesPerScript = 256 * 1024
 /** The part of its deadline that a change may wait for another one. */
 const holdShare = 0.1
@@ -36,7 +35,7 @@ interface EndedOwner {
 
 /**
  * Session data in Redis 7 or later, or Valkey: one server, a Cluster, or a primary behind sentinels.
- * Without a Cluster, calls of one turn of the event loop are sent as one command. Without `replicas` a
+ * Without a Cluster, reads of one turn of the event loop share a call, and changes share a script. Without `replicas` a
  * fail-over may lose the last changes; see docs/stores.md for the settings of the server.
  */
 export class RedisDataStore implements DataStore {
@@ -52,10 +51,7 @@ export class RedisDataStore implements DataStore {
     const maxHoldMs = replicas > 0 ? client.deadlineMs * holdShare : 0
     this.#client = client
     this.#writer = new ReplicatedWriter(client, replicas)
-    this.#reads = new Batcher((reads) => this.#readBatch(reads), {
-      maxItems,
-      maxWeight: maxFieldsPerScript,
-    })
+    this.#reads = new Batcher((reads) => this.#readBatch(reads), { maxItems })
     this.#writes = new Batcher((writes) => this.#writeBatch(writes), {
       maxItems,
       maxWeight: maxBytesPerScript,
@@ -76,7 +72,7 @@ export class RedisDataStore implements DataStore {
     if (fields === 'all') {
       return fieldsOfHash(await this.#client.run((call) => call.command(key, ['HGETALL', key])))
     }
-    return fields.length > 0 ? this.#reads.add({ key, fields }, fields.length) : new Map()
+    return fields.length > 0 ? this.#reads.add({ key, fields }) : new Map()
   }
 
   write(write: DataWrite): Promise<WriteOutcome> {
@@ -117,27 +113,23 @@ export class RedisDataStore implements DataStore {
   }
 
   #readBatch(reads: readonly FieldsRead[]): Promise<(Fields | Error)[]> {
-    return this.#client.run(async (call) => {
-      const replies = await readValues(call, reads)
-      return replies.map((values, n) => {
-        if (values instanceof Error) return unavailable(values)
-        return fieldsOfNames(reads[n]?.fields ?? [], values)
-      })
-    })
+    return this.#client.run((call) => Promise.all(reads.map((read) => readFields(call, read))))
   }
 
   async #writeBatch(writes: readonly DataWrite[]): Promise<(WriteOutcome | Error)[]> {
     const keys = writes.map(({ owner }) => keyOf(owner))
-    const args: (string | Buffer)[] = [encodeFields(writes)]
-    for (const write of writes) {
-      args.push(write.field, preconditionOf(write.expected), String(encodedLength(write)))
-      args.push(String(write.maxFields), String(write.expiresAtMs))
-    }
+    const args = writes.flatMap((write) => [
+      write.field,
+      preconditionOf(write.expected),
+      encodeField(write),
+      String(write.maxFields),
+      String(write.expiresAtMs),
+    ])
     const [first = ''] = keys
     const { reply, mayHaveRunBefore } = await this.#change(first, (call) =>
       call.script(writeFieldsScript, keys, args),
     )
-    return (reply as PerKey<Buffer>).map((one) =>
+    return (reply as readonly (Buffer | Error)[]).map((one) =>
       one instanceof Error ? unavailable(one) : toOutcome(one, mayHaveRunBefore),
     )
   }
@@ -163,18 +155,18 @@ export class RedisDataStore implements DataStore {
   }
 }
 
-/** The reply of a script: a result or an error per key. */
-type PerKey<T> = readonly (T | Error)[]
-type Values = readonly (Buffer | null)[]
-
-async function readValues(call: RedisCall, reads: readonly FieldsRead[]): Promise<PerKey<Values>> {
-  const [only, ...others] = reads
-  if (only !== undefined && others.length === 0) {
-    return [(await call.command(only.key, ['HMGET', only.key, ...only.fields])) as Values]
+/**
+ * Reads some fields of an owner. An error reply concerns this owner only. No script: it would copy each
+ * value twice.
+ */
+async function readFields(call: RedisCall, { key, fields }: FieldsRead): Promise<Fields | Error> {
+  try {
+    const values = await call.command(key, ['HMGET', key, ...fields])
+    return fieldsOfNames(fields, values as readonly (Buffer | null)[])
+  } catch (error) {
+    if (isErrorReply(error)) return unavailable(error)
+    throw error
   }
-  const keys = reads.map(({ key }) => key)
-  const args = reads.flatMap(({ fields }) => [String(fields.length), ...fields])
-  return (await call.script(readFieldsScript, keys, args)) as PerKey<Values>
 }
 
 /** Outcomes that the first attempt of a repeated change may have caused. */
@@ -211,7 +203,7 @@ function fieldsOfHash(reply: RedisReply): Fields {
   return fields
 }
 
-function fieldsOfNames(names: readonly string[], values: Values): Fields {
+function fieldsOfNames(names: readonly string[], values: readonly (Buffer | null)[]): Fields {
   const fields: Fields = new Map()
   for (const [at, name] of names.entries()) {
     const bytes = values[at] ?? null
@@ -229,19 +221,8 @@ function addField(fields: Fields, name: string, bytes: Buffer): void {
   fields.set(name, { version, value: bytes.subarray(end + 1) })
 }
 
-function encodedLength({ version, value }: DataWrite): number {
-  return version.length + 1 + value.length
-}
-
-/** Encodes fields, one after the other. */
-function encodeFields(writes: readonly DataWrite[]): Buffer {
-  const bytes = Buffer.allocUnsafe(writes.reduce((sum, write) => sum + encodedLength(write), 0))
-  let at = 0
-  for (const { version, value } of writes) {
-    at += bytes.write(`${version}\0`, at, 'latin1')
-    at += value.copy(bytes, at)
-  }
-  return bytes
+function encodeField({ version, value }: DataWrite): Buffer {
+  return Buffer.concat([Buffer.from(`${version}\0`, 'latin1'), value])
 }
 
 /** The field that marks the hash of an ended owner. No other field has this name. */
@@ -272,27 +253,15 @@ elseif current and not isExpected then
 end
 `
 
-/** KEYS owners; ARGV for each the number and the names of its fields. Returns values or an error each. */
-const readFieldsScript = defineScript(`
-local answers, at = {}, 1
-for n, key in ipairs(KEYS) do
-  local last = at + tonumber(ARGV[at])
-  answers[n] = redis.pcall('HMGET', key, unpack(ARGV, at + 1, last))
-  at = last + 1
-end
-return answers
-`)
-
 /**
- * KEYS: the owners. ARGV: the encoded fields as one text, because the client writes each argument
- * by itself. Then for each owner: field, precondition, encoded length, maximum number of fields,
- * expiry in ms. Returns an outcome or an error each. A repeated write succeeds.
+ * KEYS the owners; ARGV for each the field, the precondition, the encoded field, the maximum number of
+ * fields, and the expiry in ms. Returns an outcome or an error each. A repeated write succeeds.
  */
 const writeFieldsScript = defineScript(`
 ${hasVersion}
-local function write(key, at, from, to)
+local function write(key, at)
   ${check}
-  local new = string.sub(ARGV[1], from, to)
+  local new = ARGV[at + 3]
   if not isExpected then return current == new and 'written' or 'conflict' end
   local others = current and 1 or redis.call('HLEN', key)
   if not current and others >= tonumber(ARGV[at + 4]) then return 'full' end
@@ -304,12 +273,8 @@ local function write(key, at, from, to)
   end
   return 'written'
 end
-local answers, at, read = {}, 1, 0
-for n, key in ipairs(KEYS) do
-  local to = read + tonumber(ARGV[at + 3])
-  answers[n] = write(key, at, read + 1, to)
-  at, read = at + 5, to
-end
+local answers = {}
+for n, key in ipairs(KEYS) do answers[n] = write(key, 5 * (n - 1)) end
 return answers
 `)
 
