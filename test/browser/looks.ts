@@ -55,6 +55,31 @@ export function lowTargets(page: Page): Promise<readonly string[]> {
     .map((one) => one.textContent.trim() || one.id)`)
 }
 
+/** Each text that is cut off, or that another text covers. */
+export function illegibleTexts(page: Page): Promise<readonly string[]> {
+  return page.evaluate(`(() => {
+    const nodes = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT)
+    const texts = []
+    while (nodes.nextNode()) {
+      const { data, parentElement: one } = nodes.currentNode
+      const isHidden = !one.checkVisibility() || one.closest('.visually-hidden, .skip, .notices, #devices')
+      if (data.trim() === '' || isHidden) continue
+      const range = document.createRange()
+      range.selectNodeContents(nodes.currentNode)
+      texts.push({ data, one, boxes: [...range.getClientRects()] })
+    }
+    const isOver = (a, b) =>
+      Math.min(a.right, b.right) - Math.max(a.left, b.left) > 2 &&
+      Math.min(a.bottom, b.bottom) - Math.max(a.top, b.top) > 4
+    const isCut = (one) =>
+      one.scrollWidth > one.clientWidth + 1 && getComputedStyle(one).overflowX === 'hidden'
+    const isBad = ({ one, boxes }) =>
+      [one, one.parentElement].some(isCut) ||
+      texts.some((other) => other.one !== one && boxes.some((a) => other.boxes.some((b) => isOver(a, b))))
+    return texts.filter(isBad).map(({ data }) => data.trim())
+  })()`)
+}
+
 /** How many pixels of the page stick out of the window. */
 export function overhang(page: Page): Promise<number> {
   return page.evaluate(

@@ -1,7 +1,7 @@
 import { join } from 'node:path'
 import type { Page } from 'playwright-core'
 import t, { type Test } from 'tap'
-import { isReadable, looks, lowTargets, overhang } from '../../browser/looks.ts'
+import { illegibleTexts, isReadable, looks, lowTargets, overhang } from '../../browser/looks.ts'
 import { projectFolder } from '../../support/project.ts'
 import { read, startPlayground, textOf } from './playground.ts'
 
@@ -37,6 +37,7 @@ for (const [look, options] of Object.entries(looks)) {
     if (options.isMobile) t.same(await lowTargets(page), [])
     await page.setViewportSize({ width: 320, height: 700 })
     t.equal(await overhang(page), 0, 'the narrowest window there is, or a big one at 400 %')
+    t.same(await illegibleTexts(page), [])
     await page.reload()
     await page.locator('#dashboard').waitFor()
     // The lists of a new page fill up, and a button that moves between press and release is not clicked.
@@ -46,6 +47,33 @@ for (const [look, options] of Object.entries(looks)) {
     if (options.isMobile) t.same(await lowTargets(page), [])
   })
 }
+
+/** The text spacing that a user may set (WCAG 1.4.12). */
+const wideText = `{
+  const style = new CSSStyleSheet()
+  style.replaceSync('* { letter-spacing: 0.12em !important; word-spacing: 0.16em !important }')
+  document.adoptedStyleSheets = [style]
+}`
+
+t.test('no text is cut off, however long a name is', async (t) => {
+  const [name, own] = ['w'.repeat(254), 'correct horse battery staple']
+  await playground.addUser(name, own)
+  const page = await playground.open(t)
+  const consent = { client_id: 'x', client_name: 'W'.repeat(64), scope: 's'.repeat(100) }
+  await page.route('**/consents', (route) => route.fulfill({ json: { consents: [consent] } }))
+  await page.locator('#username').fill(name)
+  await page.locator('#password').fill(own)
+  await page.locator('#password').press('Enter')
+  await textOf(page, '#user-name')
+  await textOf(page, '#consents')
+  await textOf(page, '#replicas', /shop-2/)
+  for (const width of [1280, 640, 320, 320]) {
+    await page.setViewportSize({ width, height: 700 })
+    t.equal(await overhang(page), 0, `${width}`)
+    t.same(await illegibleTexts(page), [], `${width}`)
+    if (width === 320) await page.evaluate(wideText)
+  }
+})
 
 /** The elements that show something by their background, if it cannot be seen. */
 const invisible = `(() => {
