@@ -1,12 +1,13 @@
 import t, { type Test } from 'tap'
 import { freePort } from '../../scripts/free-port.ts'
 import { codeBlocks } from '../docs/documents.ts'
+import { password } from '../support/accounts.ts'
 import { makeCertificates } from '../support/certificates.ts'
 import { startHttpServer } from '../support/http-server.ts'
 import { startNginx } from '../support/nginx.ts'
 import { readProjectFile } from '../support/project.ts'
 import { openTab, startChromium } from './chromium.ts'
-import { frontEnd, passTo, password, startFront, startIssuer } from './front.ts'
+import { frontEnd, passTo, startFront, startIssuer } from './front.ts'
 
 /** The set-ups of docs/front-end.md, with real names, TLS, and a browser that keeps to its rules. */
 

@@ -7,13 +7,11 @@ import type { Page } from 'playwright-core'
 import type { Test } from 'tap'
 import { bundle, bundles } from '../../scripts/browser-bundles.ts'
 import type { Certificates } from '../support/certificates.ts'
-import { runCommand } from '../support/commands.ts'
 import { startHttpServer } from '../support/http-server.ts'
 import { TestProcess } from '../support/processes.ts'
 import { outsideFolder } from '../support/project.ts'
+import { addUser, serviceEnv } from '../support/services.ts'
 import { createTestFolder } from '../support/test-folder.ts'
-
-export const password = 'correct horse battery staple'
 
 type Handler = (request: IncomingMessage, response: ServerResponse) => void
 
@@ -98,20 +96,12 @@ export const untilGraceEnds = () => sleep(1_200)
 
 /** Starts a real issuer in its own process, with the user `ada`. */
 export async function startIssuer(t: Test, env: Readonly<Record<string, string>>) {
-  const cwd = createTestFolder(t)
-  const all = {
-    GATEPASS_SECRET: 'a-secret-of-at-least-thirty-two-characters',
-    GATEPASS_PORT: '0',
-    GATEPASS_ADMIN_PORT: '0',
-    GATEPASS_ARGON2_MEMORY_KIB: '8',
-    ...env,
-  }
-  await runCommand(['users', 'add', 'ada'], { cwd, env: all, input: password })
-  const issuer = TestProcess.start(t, ['issuer'], { cwd, env: all })
-  const { port, adminPort } = await issuer.ready()
+  const options = { cwd: createTestFolder(t), env: { ...serviceEnv, ...env } }
+  await addUser(options)
+  const { port, adminUrl } = await TestProcess.start(t, ['issuer'], options).ready()
   /** Counts audit events by the metrics: unlike the log, they are complete when a response arrives. */
   const countOf = async (event: string) => {
-    const metrics = await (await fetch(`http://127.0.0.1:${adminPort}/metrics`)).text()
+    const metrics = await (await fetch(`${adminUrl}/metrics`)).text()
     return Number(metrics.match(`gatepass_events_total{event="${event}"} (\\d+)`)?.[1] ?? 0)
   }
   return { port, countOf }

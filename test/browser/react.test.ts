@@ -2,10 +2,11 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { build } from 'esbuild'
 import t from 'tap'
+import { password } from '../support/accounts.ts'
 import { makeCertificates } from '../support/certificates.ts'
 import { outsideFolder, projectFolder } from '../support/project.ts'
 import { startChromium } from './chromium.ts'
-import { passTo, password, startFront, startIssuer } from './front.ts'
+import { passTo, startFront, startIssuer } from './front.ts'
 
 const issuerUrl = 'https://auth.example.com'
 

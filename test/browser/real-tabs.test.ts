@@ -1,5 +1,6 @@
 import type { BrowserContext, Page } from 'playwright-core'
 import t, { type Test } from 'tap'
+import { password } from '../support/accounts.ts'
 import { makeCertificates } from '../support/certificates.ts'
 import { until } from '../support/until.ts'
 import { deleteDatabase, openTab, startChromium } from './chromium.ts'
@@ -8,7 +9,6 @@ import {
   type Fate,
   frontEnd,
   passTo,
-  password,
   shortLived,
   startFront,
   startIssuer,

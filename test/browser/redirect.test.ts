@@ -4,6 +4,7 @@ import type { BrowserContext, Page } from 'playwright-core'
 import t, { type Test } from 'tap'
 import { bundle, bundles } from '../../scripts/browser-bundles.ts'
 import { freePort } from '../../scripts/free-port.ts'
+import { password } from '../support/accounts.ts'
 import { startHttpServer } from '../support/http-server.ts'
 import { outsideFolder } from '../support/project.ts'
 import { until } from '../support/until.ts'
@@ -12,7 +13,6 @@ import {
   callForSeconds,
   type Fate,
   passTo,
-  password,
   shortLived,
   startIssuer,
   untilGraceEnds,

@@ -4,13 +4,13 @@ import { createServer } from 'node:net'
 import { join } from 'node:path'
 import t from 'tap'
 import { packageVersion } from '../../src/cli/context.ts'
+import { password } from '../support/accounts.ts'
 import { runCommand } from '../support/commands.ts'
 import { createFirstKey } from '../support/keys.ts'
 import { run } from '../support/processes.ts'
 import { createTestFolder } from '../support/test-folder.ts'
 
 const env = { GATEPASS_SECRET: 'a-secret-of-at-least-thirty-two-characters' }
-const password = 'correct horse battery staple'
 
 t.test('--help lists the commands, and --version prints the version', async (t) => {
   const cwd = createTestFolder(t)

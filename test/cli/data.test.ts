@@ -5,35 +5,28 @@ import { postJson } from '../support/post-json.ts'
 import { run, TestProcess, untilStatus } from '../support/processes.ts'
 import { outsideFolder } from '../support/project.ts'
 import { startRedis } from '../support/redis.ts'
+import { addUser, serviceEnv, signIn, type Tokens } from '../support/services.ts'
 import { createTestFolder } from '../support/test-folder.ts'
 import { until } from '../support/until.ts'
 
-const secrets = {
-  GATEPASS_SECRET: 's'.repeat(43),
+const common = {
+  ...serviceEnv,
+  GATEPASS_AUDIENCE: 'https://api.example.com',
   GATEPASS_DATA_SECRET: 'd'.repeat(43),
-}
-const ports = { GATEPASS_PORT: '0', GATEPASS_ADMIN_PORT: '0' }
-/** Two dozen processes hash a few passwords, and keep a store waiting. */
-const forBusyMachine = {
-  GATEPASS_ARGON2_MEMORY_KIB: '8',
-  GATEPASS_ARGON2_PASSES: '1',
+  // Two dozen processes keep a store waiting.
   GATEPASS_DATA_DEADLINE_MS: '5000',
 }
-const password = 'correct horse battery staple'
 
 /** The services in one folder. The verifiers do not follow revocations: these tests are about the data. */
 async function startServices(t: Test, settings: Record<string, string> = {}) {
   const cwd = outsideFolder(t)
-  const audience = { GATEPASS_AUDIENCE: 'https://api.example.com' }
-  const env = { ...secrets, ...ports, ...forBusyMachine, ...audience, ...settings }
-  const add = await runCommand(['users', 'add', 'ada'], { cwd, env, input: `${password}\n` })
-  t.equal(add.code, 0, add.stderr)
+  const env = { ...common, ...settings }
+  await addUser({ cwd, env })
 
   const startIssuer = async (more: Record<string, string> = {}) => {
     const process = TestProcess.start(t, ['issuer'], { cwd, env: { ...env, ...more } })
-    const { port, adminPort } = await process.ready()
-    const at = `http://127.0.0.1:${port}`
-    return { process, at, metrics: () => text(`http://127.0.0.1:${adminPort}/metrics`) }
+    const { url: at, adminUrl } = await process.ready()
+    return { process, at, metrics: () => text(`${adminUrl}/metrics`) }
   }
   const startVerifier = async (issuer: string) => {
     const process = TestProcess.start(t, ['verifier'], {
@@ -44,9 +37,9 @@ async function startServices(t: Test, settings: Record<string, string> = {}) {
         GATEPASS_REVOCATIONS: 'off',
       },
     })
-    const { port, adminPort } = await process.ready()
-    await untilStatus(`http://127.0.0.1:${adminPort}/readyz`, 200)
-    return { process, at: `http://127.0.0.1:${port}` }
+    const { url: at, adminUrl } = await process.ready()
+    await untilStatus(`${adminUrl}/readyz`, 200)
+    return { process, at }
   }
   const command = (...args: string[]) => runCommand(args, { cwd, env })
   return { cwd, env, startIssuer, startVerifier, command }
@@ -56,18 +49,7 @@ async function text(url: string): Promise<string> {
   return (await fetch(url)).text()
 }
 
-interface Tokens {
-  readonly access_token: string
-  readonly refresh_token: string
-  readonly session_id: string
-}
-
-async function login(issuer: string): Promise<Tokens> {
-  const body = { username: 'ada', password, refresh_token_in: 'body' }
-  const response = await postJson(`${issuer}/login`, { ...body, scope: 'data:read data:write' })
-  t.equal(response.status, 200)
-  return (await response.json()) as Tokens
-}
+const login = (issuer: string) => signIn(issuer, { scope: 'data:read data:write' })
 
 function dataOf({ access_token }: Tokens) {
   const authorization = `Bearer ${access_token}`
@@ -235,9 +217,8 @@ t.test('services start while the store of session data is unavailable', async (t
 
 t.test('unsafe settings prevent startup', async (t) => {
   const cwd = createTestFolder(t)
-  const start = (args: string[], env: Record<string, string> = {}) =>
-    run(t, args, { cwd, env: { ...forBusyMachine, ...env } })
-  const env = { ...secrets, ...ports, GATEPASS_DATA_URL: 'redis://redis.example.com' }
+  const start = (args: string[], env: Record<string, string> = {}) => run(t, args, { cwd, env })
+  const env = { ...common, GATEPASS_DATA_URL: 'redis://redis.example.com' }
   const [verifier, issuer, withoutSecret, off] = await Promise.all([
     start(['verifier'], env),
     start(['issuer'], env),

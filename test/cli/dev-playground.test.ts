@@ -4,6 +4,7 @@ import t from 'tap'
 import { pidOf, startDev } from '../support/dev.ts'
 import { postJson } from '../support/post-json.ts'
 import { TestProcess } from '../support/processes.ts'
+import { serviceEnv } from '../support/services.ts'
 import { createTestFolder } from '../support/test-folder.ts'
 import { until } from '../support/until.ts'
 
@@ -133,13 +134,13 @@ t.test('the playground can be disabled, and `gatepass issuer` has none', async (
   t.notMatch(dev.stdout, 'playground')
   await dev.stop()
   const env = {
+    ...serviceEnv,
     GATEPASS_MODE: 'development',
-    GATEPASS_PORT: '0',
-    GATEPASS_ADMIN_PORT: '0',
+    GATEPASS_SECRET: undefined,
     GATEPASS_SECRET_FILE: join(cwd, '.gatepass/secret'),
   }
   const plain = TestProcess.start(t, ['issuer'], { cwd, env })
-  const { port } = await plain.ready()
-  t.equal((await fetch(`http://127.0.0.1:${port}/`)).status, 404)
+  const { url } = await plain.ready()
+  t.equal((await fetch(url)).status, 404)
   t.equal(await plain.stop(), 0)
 })

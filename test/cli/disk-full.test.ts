@@ -2,14 +2,14 @@ import { execFileSync } from 'node:child_process'
 import { randomUUID } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import t, { type Test } from 'tap'
-import { freePort } from '../../scripts/free-port.ts'
+import { password } from '../support/accounts.ts'
 import { patienceMs } from '../support/patience.ts'
 import { run, TestProcess, untilStatus } from '../support/processes.ts'
 import { outsideFolder } from '../support/project.ts'
+import { serviceEnv } from '../support/services.ts'
 import { type Disk, smallDisk } from '../support/small-disk.ts'
 import { until } from '../support/until.ts'
 
-const password = 'correct horse battery staple'
 const sessionCount = 20
 /** A request that takes longer hangs, even on a loaded machine. */
 const deadlineMs = patienceMs
@@ -100,20 +100,16 @@ async function keepSigningIn(clients: Clients, username: string, end: AbortSigna
 
 async function startOn(t: Test, { folder }: Disk) {
   const env = {
-    GATEPASS_SECRET: 'a-secret-of-at-least-thirty-two-characters',
-    GATEPASS_PORT: String(await freePort()),
-    GATEPASS_ADMIN_PORT: '0',
+    ...serviceEnv,
     // Each refresh rotates, so each one writes.
     GATEPASS_GRACE_S: '0',
-    GATEPASS_ARGON2_MEMORY_KIB: '8',
   }
   for (const name of ['ada', 'bob']) {
     await run(t, ['users', 'add', name], { cwd: folder, env, input: password })
   }
   const issuer = TestProcess.start(t, ['issuer'], { cwd: folder, env })
-  const { port, adminPort } = await issuer.ready()
-  const clients = new Clients(`http://127.0.0.1:${port}`)
-  return { issuer, clients, readyUrl: `http://127.0.0.1:${adminPort}/readyz` }
+  const { url, adminUrl } = await issuer.ready()
+  return { issuer, clients: new Clients(url), readyUrl: `${adminUrl}/readyz` }
 }
 
 /** Lets the disk be full under load for a while, and counts what that has cost. */

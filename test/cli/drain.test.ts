@@ -1,27 +1,21 @@
 import t, { type Test } from 'tap'
-import { runCommand } from '../support/commands.ts'
-import { postJson } from '../support/post-json.ts'
+import { password } from '../support/accounts.ts'
 import { TestProcess, untilStatus } from '../support/processes.ts'
 import { RawClient } from '../support/raw-client.ts'
+import { addUser, serviceEnv, signIn } from '../support/services.ts'
 import { createTestFolder } from '../support/test-folder.ts'
 
-const password = 'correct horse battery staple'
-const env = {
-  GATEPASS_SECRET: 'a-secret-of-at-least-thirty-two-characters',
-  GATEPASS_PORT: '0',
-  GATEPASS_ADMIN_PORT: '0',
-}
 /** Longer than the test. */
 const drain = { GATEPASS_DRAIN_S: '60' }
 const jwksPath = '/.well-known/jwks.json'
 const jwks = `GET ${jwksPath} HTTP/1.1\r\nHost: x\r\n\r\n`
 
 async function start(t: Test, role: string, cwd: string, more: Record<string, string> = {}) {
-  const process = TestProcess.start(t, [role], { cwd, env: { ...env, ...more } })
-  const { port, adminPort } = await process.ready()
-  const readyUrl = `http://127.0.0.1:${adminPort}/readyz`
+  const process = TestProcess.start(t, [role], { cwd, env: { ...serviceEnv, ...more } })
+  const { port, url, adminUrl } = await process.ready()
+  const readyUrl = `${adminUrl}/readyz`
   await untilStatus(readyUrl, 200)
-  return { process, port, readyUrl }
+  return { process, port, url, readyUrl }
 }
 
 function postOf(path: string, body: object): string {
@@ -32,14 +26,11 @@ function postOf(path: string, body: object): string {
 
 t.test('while draining, each request is answered and closes its connection', async (t) => {
   const cwd = createTestFolder(t)
-  await runCommand(['users', 'add', 'ada'], { cwd, env, input: password })
+  await addUser({ cwd, env: serviceEnv })
   const issuer = await start(t, 'issuer', cwd, drain)
-  const url = `http://127.0.0.1:${issuer.port}`
-  const jwksUrl = { GATEPASS_JWKS_URL: `${url}${jwksPath}` }
+  const jwksUrl = { GATEPASS_JWKS_URL: `${issuer.url}${jwksPath}` }
   const verifier = await start(t, 'verifier', cwd, { ...drain, ...jwksUrl })
-  const credentials = { username: 'ada', password, refresh_token_in: 'body' }
-  const signedIn = await postJson(`${url}/login`, credentials)
-  const { access_token, refresh_token } = (await signedIn.json()) as Record<string, string>
+  const { access_token, refresh_token } = await signIn(issuer.url)
   const verify = `GET /verify HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer ${access_token}\r\n\r\n`
   const refresh = postOf('/refresh', { refresh_token })
   const calls = [

@@ -4,13 +4,13 @@ import t from 'tap'
 import { freePort } from '../../scripts/free-port.ts'
 import { runCommand } from '../support/commands.ts'
 import { createFirstKey } from '../support/keys.ts'
-import { postJson } from '../support/post-json.ts'
 import { run, TestProcess, untilStatus } from '../support/processes.ts'
 import { projectFolder } from '../support/project.ts'
+import { addUser, serviceEnv, signIn } from '../support/services.ts'
 import { createTestFolder } from '../support/test-folder.ts'
+import { bearer } from '../support/tokens.ts'
 
 const isNotLinux = process.platform !== 'linux' && 'prlimit is a program of Linux'
-const password = 'correct horse battery staple'
 const audience = 'https://api.example.com'
 
 for (const curve of ['P-256', 'X25519']) {
@@ -30,25 +30,22 @@ for (const curve of ['P-256', 'X25519']) {
 
     const port = await freePort()
     const env = {
-      GATEPASS_SECRET: 'a-secret-of-at-least-thirty-two-characters',
+      ...serviceEnv,
       GATEPASS_ISSUER: `http://127.0.0.1:${port}`,
       GATEPASS_AUDIENCE: audience,
-      GATEPASS_ADMIN_PORT: '0',
     }
     const audiences = JSON.stringify([{ audience, encryption_key: publicJwk }])
     const issuerEnv = { ...env, GATEPASS_PORT: `${port}`, GATEPASS_AUDIENCES: audiences }
-    const keyEnv = { ...env, GATEPASS_PORT: '0', GATEPASS_DECRYPTION_KEYS_FILE: 'key.json' }
-    await runCommand(['users', 'add', 'ada'], { cwd, env: issuerEnv, input: password })
+    const keyEnv = { ...env, GATEPASS_DECRYPTION_KEYS_FILE: 'key.json' }
+    await addUser({ cwd, env: issuerEnv })
     await TestProcess.start(t, ['issuer'], { cwd, env: issuerEnv }).ready()
-    const login = await postJson(`${env.GATEPASS_ISSUER}/login`, { username: 'ada', password })
-    const { access_token } = (await login.json()) as { access_token: string }
+    const { access_token } = await signIn(env.GATEPASS_ISSUER)
     t.equal(access_token.split('.').length, 5)
 
     const verifier = TestProcess.start(t, ['verifier'], { cwd, env: keyEnv })
-    const address = await verifier.ready()
-    await untilStatus(`http://127.0.0.1:${address.adminPort}/readyz`, 200)
-    const headers = { authorization: `Bearer ${access_token}` }
-    const whoami = await fetch(`http://127.0.0.1:${address.port}/whoami`, { headers })
+    const { url, adminUrl } = await verifier.ready()
+    await untilStatus(`${adminUrl}/readyz`, 200)
+    const whoami = await fetch(`${url}/whoami`, { headers: bearer(access_token) })
     t.match(await whoami.json(), { aud: audience, iss: env.GATEPASS_ISSUER })
     t.notOk(verifier.stdout.includes(privateJwk.d), 'no key in the log')
     const shown = await runCommand(['config', '--role', 'verifier', '--json'], { cwd, env: keyEnv })
@@ -71,11 +68,10 @@ t.test('a disk without space leaves no key file', { skip: isNotLinux }, async (t
 
 t.test('no token is encrypted while a key signs whose tokens are too long', async (t) => {
   const cwd = createTestFolder(t)
-  const env = { GATEPASS_SECRET: 'a-secret-of-at-least-thirty-two-characters' }
-  await createFirstKey(cwd, { ...env, GATEPASS_ALGORITHM: 'ML-DSA-44' })
+  await createFirstKey(cwd, { ...serviceEnv, GATEPASS_ALGORITHM: 'ML-DSA-44' })
   const made = await runCommand(['keys', 'encryption', 'key.json'], { cwd })
   const audiences = [{ audience: 'http://localhost', encryption_key: JSON.parse(made.stdout) }]
-  const issuer = { ...env, GATEPASS_AUDIENCES: JSON.stringify(audiences) }
+  const issuer = { ...serviceEnv, GATEPASS_AUDIENCES: JSON.stringify(audiences) }
   const { code, stderr } = await run(t, ['issuer'], { cwd, env: issuer })
   t.equal(code, 2)
   t.match(stderr, /GATEPASS_AUDIENCES cannot be set while a key of ML-DSA-44 is active or pending/)

@@ -2,12 +2,12 @@ import { randomInt, randomUUID } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
 import { freePort } from '../../scripts/free-port.ts'
-import { runCommand } from '../support/commands.ts'
+import { password } from '../support/accounts.ts'
 import { postJson } from '../support/post-json.ts'
 import { TestProcess } from '../support/processes.ts'
+import { addUser, serviceEnv } from '../support/services.ts'
 import { createTestFolder } from '../support/test-folder.ts'
 
-const password = 'correct horse battery staple'
 const sessionCount = 40
 const refreshesPerSession = 25
 /** The issuer is killed after a random number of refreshes up to this. */
@@ -65,17 +65,14 @@ t.test('an issuer that is killed many times loses no session', async (t) => {
   const cwd = createTestFolder(t)
   const port = String(await freePort())
   const env = {
-    GATEPASS_SECRET: 'a-secret-of-at-least-thirty-two-characters',
+    ...serviceEnv,
     GATEPASS_PORT: port,
-    GATEPASS_ADMIN_PORT: '0',
     // Each refresh rotates, so each lost response matters.
     GATEPASS_GRACE_S: '0',
-    GATEPASS_ARGON2_MEMORY_KIB: '8',
   }
-  await runCommand(['users', 'add', 'ada'], { cwd, env, input: password })
+  await addUser({ cwd, env })
   const first = TestProcess.start(t, ['issuer'], { cwd, env })
-  await first.ready()
-  const url = `http://127.0.0.1:${port}`
+  const { url } = await first.ready()
   const held: string[] = []
   for (let n = 0; n < sessionCount; n++) {
     const body = { username: 'ada', password, refresh_token_in: 'body' }

@@ -10,10 +10,12 @@ import {
   reportInWords,
 } from '../../src/cli/commands/inspect.ts'
 import type { ErrorCode } from '../../src/core/errors.ts'
+import { password } from '../support/accounts.ts'
 import { runCommand } from '../support/commands.ts'
 import { encryptFor, makeEncryptionPair } from '../support/encryption.ts'
 import { startHttpServer } from '../support/http-server.ts'
 import { TestProcess } from '../support/processes.ts'
+import { addUser, serviceEnv } from '../support/services.ts'
 import { createTestFolder } from '../support/test-folder.ts'
 import { claimsWith, headerWith, issuer, makeKey, mint, withSignature } from '../support/tokens.ts'
 
@@ -138,20 +140,17 @@ t.test('a time is local; a time that no date can represent is no failure', async
   t.match(formatTime(Number.MAX_SAFE_INTEGER, noon_s), /not a valid date/)
 })
 
-const password = 'correct horse battery staple'
-
 t.test('the token of a login: accepted, and revoked once it is signed out', async (t) => {
   const cwd = createTestFolder(t)
   const port = await freePort()
   const env = {
+    ...serviceEnv,
     GATEPASS_ISSUER: `http://127.0.0.1:${port}`,
-    XDG_STATE_HOME: join(cwd, 'state'),
-    GATEPASS_SECRET: 'a-secret-of-at-least-thirty-two-characters',
-    GATEPASS_ADMIN_PORT: '0',
     GATEPASS_PORT: `${port}`,
+    XDG_STATE_HOME: join(cwd, 'state'),
   }
   const gatepass = (args: readonly string[], input = '') => runCommand(args, { cwd, env, input })
-  await gatepass(['users', 'add', 'ada'], password)
+  await addUser({ cwd, env })
   await TestProcess.start(t, ['issuer'], { cwd, env }).ready()
   await gatepass(['login', 'ada'], password)
 

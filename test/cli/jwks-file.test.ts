@@ -2,32 +2,31 @@ import { chmodSync, readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { TestProcess, untilStatus } from '../support/processes.ts'
+import { serviceEnv } from '../support/services.ts'
 import { createTestFolder } from '../support/test-folder.ts'
-import { audience, claimsWith, makeKey, mint } from '../support/tokens.ts'
+import { audience, bearer, claimsWith, makeKey, mint } from '../support/tokens.ts'
 import { JwksServer, serve } from '../verifier/jwks-server.ts'
-
-const anyPort = { GATEPASS_PORT: '0', GATEPASS_ADMIN_PORT: '0' }
 
 t.test('a verifier saves its keys in a file and starts from it without an issuer', async (t) => {
   const key = makeKey('ES256')
   const server = await JwksServer.open(t, serve([key]))
   const cwd = createTestFolder(t)
   const env = {
-    ...anyPort,
+    ...serviceEnv,
     GATEPASS_ISSUER: server.issuer,
     GATEPASS_AUDIENCE: audience,
     GATEPASS_JWKS_FILE: 'jwks.json',
   }
   const now_s = Math.floor(Date.now() / 1000)
   const payload = claimsWith({ iss: server.issuer, iat: now_s, exp: now_s + 300 })
-  const headers = { authorization: `Bearer ${mint(key, { payload })}` }
+  const headers = bearer(mint(key, { payload }))
 
   /** Starts a verifier, has it check a token, and stops it. */
   const verifyOnce = async () => {
     const verifier = TestProcess.start(t, ['verifier'], { cwd, env })
-    const { port, adminPort } = await verifier.ready()
-    await untilStatus(`http://127.0.0.1:${adminPort}/readyz`, 200)
-    const { status } = await fetch(`http://127.0.0.1:${port}/verify`, { headers })
+    const { url, adminUrl } = await verifier.ready()
+    await untilStatus(`${adminUrl}/readyz`, 200)
+    const { status } = await fetch(`${url}/verify`, { headers })
     t.equal(await verifier.stop(), 0)
     return { status, isFromFile: verifier.stdout.includes('using the keys in the file') }
   }

@@ -5,17 +5,12 @@ import { runCommand } from '../support/commands.ts'
 import { createFirstKey } from '../support/keys.ts'
 import { postJson } from '../support/post-json.ts'
 import { TestProcess, untilStatus } from '../support/processes.ts'
+import { addUser, serviceEnv, signIn } from '../support/services.ts'
 import { createTestFolder } from '../support/test-folder.ts'
 import { until } from '../support/until.ts'
 
 const [older, newer] = ['older-keys-secret'.padEnd(32, '.'), 'newer-keys-secret'.padEnd(32, '.')]
-const env = {
-  GATEPASS_SECRET: 'a-secret-of-at-least-thirty-two-characters',
-  GATEPASS_KEYS_SECRET: newer,
-  GATEPASS_PORT: '0',
-  GATEPASS_ADMIN_PORT: '0',
-}
-const password = 'correct horse battery staple'
+const env = { ...serviceEnv, GATEPASS_KEYS_SECRET: newer }
 
 type Env = Readonly<Record<string, string | undefined>>
 
@@ -27,20 +22,16 @@ interface KeyRow {
 
 async function startIssuer(t: Test, cwd: string, more: Env = {}) {
   const issuer = TestProcess.start(t, ['issuer'], { cwd, env: { ...env, ...more } })
-  const { port, adminPort } = await issuer.ready()
-  const url = `http://127.0.0.1:${port}`
+  const { url, adminUrl: admin } = await issuer.ready()
   const get = (path: string, token = '') =>
     fetch(`${url}${path}`, { headers: { authorization: `Bearer ${token}` } })
-  return { issuer, url, get, admin: `http://127.0.0.1:${adminPort}` }
+  return { issuer, url, get, admin }
 }
 
 async function post(url: string, body: object) {
   const response = await postJson(url, body)
   return (await response.json()) as { access_token: string; refresh_token: string }
 }
-
-const signIn = (url: string) =>
-  post(`${url}/login`, { username: 'ada', password, refresh_token_in: 'body' })
 
 const keys = (cwd: string, args: string[], more: Env = {}) =>
   runCommand(['keys', ...args], { cwd, env: { ...env, ...more } })
@@ -57,7 +48,7 @@ function keyFiles(cwd: string): string[] {
 
 t.test('a compromised key is revoked on every replica', async (t) => {
   const cwd = createTestFolder(t)
-  await runCommand(['users', 'add', 'ada'], { cwd, env, input: password })
+  await addUser({ cwd, env })
   const replicas = [await startIssuer(t, cwd), await startIssuer(t, cwd)]
   const [first] = replicas
   if (first === undefined) throw new Error('there is none')

@@ -2,15 +2,14 @@ import { closeSync, openSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { freePort } from '../../scripts/free-port.ts'
-import { runCommand } from '../support/commands.ts'
 import { makePipe } from '../support/pipe.ts'
-import { postJson } from '../support/post-json.ts'
 import { TestProcess, untilStatus } from '../support/processes.ts'
+import { addUser, serviceEnv, signIn } from '../support/services.ts'
 import { smallDisk } from '../support/small-disk.ts'
 import { createTestFolder } from '../support/test-folder.ts'
+import { bearer } from '../support/tokens.ts'
 import { until } from '../support/until.ts'
 
-const password = 'correct horse battery staple'
 /** Each makes two lines at the level of debug, one with a stack. */
 const refusedAtOnce = 50
 
@@ -21,12 +20,8 @@ interface Running {
 }
 
 const cwd = createTestFolder(t)
-const common = {
-  GATEPASS_SECRET: 'a-secret-of-at-least-thirty-two-characters',
-  GATEPASS_LOG_LEVEL: 'debug',
-  GATEPASS_ARGON2_MEMORY_KIB: '8',
-}
-await runCommand(['users', 'add', 'ada'], { cwd, env: common, input: password })
+const common = { ...serviceEnv, GATEPASS_LOG_LEVEL: 'debug' }
+await addUser({ cwd, env: common })
 
 /** An issuer and a verifier whose log lines go to this file. */
 async function startServices(t: Test, stdout: number, issuerEnv: Record<string, string> = {}) {
@@ -68,10 +63,8 @@ async function untilDropping(service: Running): Promise<void> {
 
 /** All that a service is for still works. */
 async function serves(t: Test, { issuer, verifier }: Record<'issuer' | 'verifier', Running>) {
-  const login = await postJson(`${issuer.url}/login`, { username: 'ada', password })
-  t.equal(login.status, 200)
-  const { access_token } = (await login.json()) as { access_token: string }
-  const headers = { authorization: `Bearer ${access_token}` }
+  const { access_token } = await signIn(issuer.url)
+  const headers = bearer(access_token)
   t.equal((await fetch(`${verifier.url}/verify`, { headers })).status, 200)
   t.equal((await fetch(`${issuer.url}/.well-known/jwks.json`)).status, 200)
   for (const { adminUrl } of [issuer, verifier]) {

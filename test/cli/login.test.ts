@@ -20,26 +20,25 @@ import { IssuerClient } from '../../src/cli/login/issuer-client.ts'
 import { SavedSession, SessionFile } from '../../src/cli/login/saved-session.ts'
 import { systemClock } from '../../src/core/clock.ts'
 import { GatepassError } from '../../src/core/errors.ts'
+import { password } from '../support/accounts.ts'
 import { runCommand } from '../support/commands.ts'
 import { startHttpServer } from '../support/http-server.ts'
 import { postJson } from '../support/post-json.ts'
 import { run, TestProcess } from '../support/processes.ts'
+import { addUser, serviceEnv } from '../support/services.ts'
 import { createTestFolder } from '../support/test-folder.ts'
-
-const password = 'correct horse battery staple'
 
 /** A running issuer that knows ada. No refresh token answers twice. */
 async function startIssuer(t: Test) {
   const cwd = createTestFolder(t)
   const port = await freePort()
   const env = {
+    ...serviceEnv,
     GATEPASS_ISSUER: `http://127.0.0.1:${port}`,
-    GATEPASS_SECRET: 'a-secret-of-at-least-thirty-two-characters',
     GATEPASS_PORT: `${port}`,
-    GATEPASS_ADMIN_PORT: '0',
     GATEPASS_GRACE_S: '0',
   }
-  await runCommand(['users', 'add', 'ada'], { cwd, env, input: password })
+  await addUser({ cwd, env })
   const service = TestProcess.start(t, ['issuer'], { cwd, env })
   await service.ready()
   return { issuer: env.GATEPASS_ISSUER, stop: () => service.stop() }

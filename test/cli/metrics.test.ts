@@ -1,25 +1,20 @@
 import t, { type Test } from 'tap'
 import { auditEvents } from '../../src/issuer/audit.ts'
 import { codeSpans, tableRows } from '../docs/documents.ts'
-import { runCommand } from '../support/commands.ts'
 import { postJson } from '../support/post-json.ts'
 import { run, TestProcess, untilStatus } from '../support/processes.ts'
 import { readProjectFile } from '../support/project.ts'
+import { addUser, serviceEnv, signIn } from '../support/services.ts'
 import { createTestFolder } from '../support/test-folder.ts'
 
-const password = 'correct horse battery staple'
 const env = {
-  GATEPASS_SECRET: 'a-secret-of-at-least-thirty-two-characters',
+  ...serviceEnv,
   GATEPASS_DATA_SECRET: 'another-secret-of-at-least-thirty-two-characters',
-  GATEPASS_PORT: '0',
-  GATEPASS_ADMIN_PORT: '0',
 }
 
 async function start(t: Test, role: string, cwd: string, more: Record<string, string> = {}) {
   const process = TestProcess.start(t, [role], { cwd, env: { ...env, ...more } })
-  const line = await process.line(/"adminPort":[1-9]\d*,.*"msg":"ready"/)
-  const { port, adminPort } = JSON.parse(line) as Record<string, number>
-  const [url, adminUrl] = [`http://127.0.0.1:${port}`, `http://127.0.0.1:${adminPort}`]
+  const { url, adminUrl } = await process.ready()
   await untilStatus(`${adminUrl}/readyz`, 200)
   return { url, metrics: async () => (await fetch(`${adminUrl}/metrics`)).text() }
 }
@@ -28,8 +23,7 @@ async function start(t: Test, role: string, cwd: string, more: Record<string, st
 async function use(issuerUrl: string, verifierUrl: string): Promise<void> {
   const post = (path: string, body: object) => postJson(`${issuerUrl}${path}`, body)
   await post('/login', { username: 'ada', password: 'wrong' })
-  const login = await post('/login', { username: 'ada', password, refresh_token_in: 'body' })
-  const { access_token, refresh_token } = (await login.json()) as Record<string, string>
+  const { access_token, refresh_token } = await signIn(issuerUrl)
   await post('/refresh', { refresh_token })
   const headers = { authorization: `Bearer ${access_token}` }
   for (const path of ['/verify', '/verify', '/data/session/cart']) {
@@ -50,7 +44,7 @@ function namesIn(metrics: string): string[] {
 
 t.test('promtool accepts the metrics of both services', async (t) => {
   const cwd = createTestFolder(t)
-  await runCommand(['users', 'add', 'ada'], { cwd, env, input: password })
+  await addUser({ cwd, env })
   const issuer = await start(t, 'issuer', cwd)
   const jwksUrl = { GATEPASS_JWKS_URL: `${issuer.url}/.well-known/jwks.json` }
   const verifier = await start(t, 'verifier', cwd, jwksUrl)

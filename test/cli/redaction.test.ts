@@ -4,17 +4,16 @@ import t from 'tap'
 import { EncryptedKeyStore } from '../../src/keys/encrypted-key-store.ts'
 import { FileKeyStore } from '../../src/keys/key-store.ts'
 import { runCommand } from '../support/commands.ts'
-import { postJson } from '../support/post-json.ts'
 import { run, TestProcess } from '../support/processes.ts'
+import { serviceEnv, signIn } from '../support/services.ts'
 import { createTestFolder } from '../support/test-folder.ts'
 
 const macSecret = 'mac-secret-that-must-never-be-seen-anywhere'
 const password = 'PassWord-that-must-not-be-seen'
 const wrongPassword = 'wrong-PassWord-not-to-be-seen'
 const env = {
+  ...serviceEnv,
   GATEPASS_SECRET: macSecret,
-  GATEPASS_PORT: '0',
-  GATEPASS_ADMIN_PORT: '0',
   GATEPASS_LOG_LEVEL: 'trace',
 }
 
@@ -32,14 +31,12 @@ t.test('I10: a whole run shows none of the secrets that it used', async (t) => {
   await cli(['config', '--json'])
 
   const issuer = TestProcess.start(t, ['issuer'], { cwd, env })
-  const { port, adminPort } = await issuer.ready()
-  const url = `http://127.0.0.1:${port}`
+  const { url, adminUrl } = await issuer.ready()
   const verifier = TestProcess.start(t, ['verifier'], {
     cwd,
     env: { ...env, GATEPASS_JWKS_URL: `${url}/.well-known/jwks.json` },
   })
-  const verifierPorts = await verifier.ready()
-  const verifierUrl = `http://127.0.0.1:${verifierPorts.port}`
+  const { url: verifierUrl, adminUrl: verifierAdminUrl } = await verifier.ready()
   const secrets = new Set([macSecret, password, wrongPassword])
 
   const call = async (address: string, init: RequestInit & { body?: string } = {}) => {
@@ -96,8 +93,8 @@ t.test('I10: a whole run shows none of the secrets that it used', async (t) => {
   }
   await call(`${url}/logout`, { headers: { cookie: `__Host-gatepass=${refresh_token}` } })
 
-  for (const admin of [adminPort, verifierPorts.adminPort]) {
-    outputs.push((await call(`http://127.0.0.1:${admin}/metrics`, { method: 'GET' })).text)
+  for (const admin of [adminUrl, verifierAdminUrl]) {
+    outputs.push((await call(`${admin}/metrics`, { method: 'GET' })).text)
   }
   t.equal(await issuer.stop(), 0)
   t.equal(await verifier.stop(), 0)
@@ -124,15 +121,13 @@ t.test('I9: the database holds no token and no password', async (t) => {
   const cwd = createTestFolder(t)
   await runCommand(['users', 'add', 'ada'], { cwd, env, input: password })
   const issuer = TestProcess.start(t, ['issuer'], { cwd, env })
-  const { port } = await issuer.ready()
-  const credentials = { username: 'ada', password, refresh_token_in: 'body' }
-  const response = await postJson(`http://127.0.0.1:${port}/login`, credentials)
-  const { refresh_token, access_token } = (await response.json()) as Record<string, string>
+  const { url } = await issuer.ready()
+  const { refresh_token, access_token } = await signIn(url, { password })
   await issuer.stop()
   for (const name of ['accounts.db', 'sessions.db', 'sessions.db.counters']) {
     const bytes = readFileSync(join(cwd, '.gatepass', name)).toString('latin1')
     for (const secret of [password, refresh_token, access_token, macSecret]) {
-      t.notOk(bytes.includes(secret?.slice(secret.lastIndexOf('.') + 1) ?? ''), name)
+      t.notOk(bytes.includes(secret.slice(secret.lastIndexOf('.') + 1)), name)
     }
   }
 })

@@ -6,13 +6,8 @@ import t, { type Test } from 'tap'
 import { isSecretHash } from '../../src/oauth/client-secret.ts'
 import { runCommand } from '../support/commands.ts'
 import { TestProcess } from '../support/processes.ts'
+import { serviceEnv } from '../support/services.ts'
 import { createTestFolder } from '../support/test-folder.ts'
-
-const env = {
-  GATEPASS_SECRET: 'a-secret-of-at-least-thirty-two-characters',
-  GATEPASS_PORT: '0',
-  GATEPASS_ADMIN_PORT: '0',
-}
 
 interface ClientSecret {
   readonly secret: string
@@ -39,11 +34,10 @@ async function startIssuer(t: Test, more: Readonly<Record<string, string>> = {})
     writeFileSync(join(cwd, 'gatepass.json'), JSON.stringify({ clients: [client] }))
   }
   const start = async () => {
-    const issuer = TestProcess.start(t, ['issuer'], { cwd, env: { ...env, ...more } })
-    // The line of the primary process: a worker process logs the admin port 0.
-    const { port } = JSON.parse(await issuer.line(/"adminPort":[1-9].*"msg":"ready"/))
+    const issuer = TestProcess.start(t, ['issuer'], { cwd, env: { ...serviceEnv, ...more } })
+    const { url } = await issuer.ready()
     const status = async (client_id: string, { secret }: ClientSecret) => {
-      const response = await fetch(`http://127.0.0.1:${port}/oauth/token`, {
+      const response = await fetch(`${url}/oauth/token`, {
         method: 'POST',
         // A connection of its own: any of the worker processes may answer.
         headers: { connection: 'close' },
@@ -123,7 +117,7 @@ t.test('during the start SIGHUP waits, and SIGTERM ends the process', async (t) 
   const accounts = { GATEPASS_ACCOUNTS_URL: `postgres://ada@127.0.0.1:${port}/ada?sslmode=disable` }
   const start = async () => {
     const cwd = createTestFolder(t)
-    const issuer = TestProcess.start(t, ['issuer'], { cwd, env: { ...env, ...accounts } })
+    const issuer = TestProcess.start(t, ['issuer'], { cwd, env: { ...serviceEnv, ...accounts } })
     const [connection] = (await once(silent, 'connection')) as [Socket]
     return { issuer, connection }
   }

@@ -3,14 +3,8 @@ import { codeBlocks } from '../docs/documents.ts'
 import { runCommand } from '../support/commands.ts'
 import { run, TestProcess } from '../support/processes.ts'
 import { readProjectFile } from '../support/project.ts'
+import { serviceEnv } from '../support/services.ts'
 import { createTestFolder } from '../support/test-folder.ts'
-
-const env = {
-  GATEPASS_SECRET: 'a-secret-of-at-least-thirty-two-characters',
-  GATEPASS_PORT: '0',
-  GATEPASS_ADMIN_PORT: '0',
-  GATEPASS_ARGON2_MEMORY_KIB: '8',
-}
 
 /** The program that the commands use; a machine need not have it. */
 const sqlite3 = `sqlite3() {
@@ -28,6 +22,7 @@ function documented(part: string): string {
 
 t.test('a restore of the accounts brings back the backup, and nothing later', async (t) => {
   const cwd = createTestFolder(t)
+  const env = serviceEnv
   const add = (name: string) =>
     runCommand(['users', 'add', name, '--generate-password'], { cwd, env })
   await add('ada')

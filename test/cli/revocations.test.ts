@@ -1,7 +1,8 @@
 import t, { type Test } from 'tap'
 import { TestProcess, untilStatus } from '../support/processes.ts'
+import { serviceEnv } from '../support/services.ts'
 import { createTestFolder } from '../support/test-folder.ts'
-import { audience, claimsWith, issuer, makeKey, mint } from '../support/tokens.ts'
+import { audience, bearer, claimsWith, issuer, makeKey, mint } from '../support/tokens.ts'
 import { until } from '../support/until.ts'
 import { JwksServer, serve } from '../verifier/jwks-server.ts'
 import { FeedServer } from '../verifier/revocations/feed-server.ts'
@@ -15,31 +16,26 @@ async function startVerifier(t: Test, settings: Record<string, string>) {
   const verifier = TestProcess.start(t, ['verifier'], {
     cwd: createTestFolder(t),
     env: {
+      ...serviceEnv,
       GATEPASS_ISSUER: issuer,
       GATEPASS_AUDIENCE: audience,
-      GATEPASS_PORT: '0',
-      GATEPASS_ADMIN_PORT: '0',
       GATEPASS_JWKS_URL: `${keys.issuer}/jwks`,
       GATEPASS_REVOCATIONS_URL: feed.uri,
       GATEPASS_REVOCATIONS_POLL_S: '1',
       ...settings,
     },
   })
-  const { port, adminPort } = await verifier.ready()
+  const { url, adminUrl } = await verifier.ready()
   const now_s = Math.floor(Date.now() / 1000)
   const payload = claimsWith({ iat: now_s, exp: now_s + 300 })
-  const admin = `http://127.0.0.1:${adminPort}`
-  await untilStatus(`${admin}/readyz`, 200)
+  await untilStatus(`${adminUrl}/readyz`, 200)
   return {
     feed,
     verifier,
     now_s,
-    verify: () =>
-      fetch(`http://127.0.0.1:${port}/verify`, {
-        headers: { authorization: `Bearer ${mint(key, { payload })}` },
-      }),
-    metrics: async () => (await fetch(`${admin}/metrics`)).text(),
-    readyStatus: async () => (await fetch(`${admin}/readyz`)).status,
+    verify: () => fetch(`${url}/verify`, { headers: bearer(mint(key, { payload })) }),
+    metrics: async () => (await fetch(`${adminUrl}/metrics`)).text(),
+    readyStatus: async () => (await fetch(`${adminUrl}/readyz`)).status,
   }
 }
 

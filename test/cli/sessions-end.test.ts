@@ -11,40 +11,37 @@ import { startHttpServer } from '../support/http-server.ts'
 import { codeClient, openCodes } from '../support/issued-code.ts'
 import { postJson } from '../support/post-json.ts'
 import { TestProcess } from '../support/processes.ts'
+import { addUser, serviceEnv, signIn } from '../support/services.ts'
 import { createTestFolder } from '../support/test-folder.ts'
 import { until } from '../support/until.ts'
 
-const password = 'correct horse battery staple'
 const issuerUrl = 'http://localhost:4000'
 
 /** An issuer on SQLite that can be stopped and started again. */
 async function setUp(t: Test) {
   const cwd = createTestFolder(t)
   const env = {
-    GATEPASS_SECRET: 'a-secret-of-at-least-thirty-two-characters',
+    ...serviceEnv,
     GATEPASS_DATA_URL: 'sqlite:.gatepass/data.db',
     GATEPASS_DATA_SECRET: 'another-secret-of-thirty-two-characters',
-    GATEPASS_ARGON2_MEMORY_KIB: '8',
     GATEPASS_GRACE_S: '0',
-    GATEPASS_PORT: '0',
-    GATEPASS_ADMIN_PORT: '0',
   }
-  await runCommand(['users', 'add', 'ada'], { cwd, env, input: password })
+  await addUser({ cwd, env })
   const start = async () => {
     const issuer = TestProcess.start(t, ['issuer'], { cwd, env })
-    const { port } = await issuer.ready()
+    const { url } = await issuer.ready()
     const post = async (path: string, body: object) => {
-      const response = await postJson(`http://127.0.0.1:${port}${path}`, body)
+      const response = await postJson(`${url}${path}`, body)
       const text = await response.text()
       return (text === '' ? {} : JSON.parse(text)) as Record<string, string>
     }
     return {
       stop: () => issuer.stop(),
-      signIn: () => post('/login', { username: 'ada', password, refresh_token_in: 'body' }),
+      signIn: () => signIn(url),
       refresh: (refresh_token = '') => post('/refresh', { refresh_token }),
       logout: (refresh_token = '') => post('/logout', { refresh_token }),
       snapshot: async () => {
-        const response = await fetch(`http://127.0.0.1:${port}/revocations`)
+        const response = await fetch(`${url}/revocations`)
         return decodeJwt(await response.text())
       },
     }
@@ -116,22 +113,19 @@ t.test('sessions end makes a running issuer notify the clients', async (t) => {
   const client = { ...codeClient, backchannel_logout_uri: `${application.url}/signed-out` }
   const stores = { accountsUrl: 'sqlite:accounts.db', sessionsUrl: 'sqlite:sessions.db' }
   const env = {
-    GATEPASS_SECRET: 'a-secret-of-at-least-thirty-two-characters',
+    ...serviceEnv,
     GATEPASS_ACCOUNTS_URL: stores.accountsUrl,
     GATEPASS_SESSIONS_URL: stores.sessionsUrl,
-    GATEPASS_ARGON2_MEMORY_KIB: '8',
-    GATEPASS_PORT: '0',
-    GATEPASS_ADMIN_PORT: '0',
     GATEPASS_CLIENTS: JSON.stringify([client]),
   }
-  await runCommand(['users', 'add', 'ada'], { cwd, env, input: password })
+  await addUser({ cwd, env })
   const issuer = TestProcess.start(t, ['issuer'], { cwd, env })
-  const { port } = await issuer.ready()
+  const { url } = await issuer.ready()
   const codes = await openCodes(t, { cwd, ...stores })
   const sids: string[] = []
   for (const scope of ['openid', 'openid', '']) {
-    const url = `http://127.0.0.1:${port}/oauth/token`
-    const response = await fetch(url, { method: 'POST', body: await codes.issue(scope) })
+    const body = await codes.issue(scope)
+    const response = await fetch(`${url}/oauth/token`, { method: 'POST', body })
     const { session_id } = (await response.json()) as { session_id: string }
     if (scope !== '') sids.push(session_id)
   }

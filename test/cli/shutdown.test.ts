@@ -3,29 +3,18 @@ import { truncateSync } from 'node:fs'
 import { connect } from 'node:net'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
-import { runCommand } from '../support/commands.ts'
+import { password } from '../support/accounts.ts'
 import { postJson } from '../support/post-json.ts'
 import { run, TestProcess, untilStatus } from '../support/processes.ts'
 import { projectFolder } from '../support/project.ts'
+import { addUser, serviceEnv, signIn } from '../support/services.ts'
 import { createTestFolder } from '../support/test-folder.ts'
-
-const secret = 'a-secret-of-at-least-thirty-two-characters'
-const anyPort = { GATEPASS_PORT: '0', GATEPASS_ADMIN_PORT: '0' }
-const env = { GATEPASS_SECRET: secret, ...anyPort }
-const password = 'correct horse battery staple'
+import { bearer } from '../support/tokens.ts'
 
 async function startIssuer(t: Test, cwd: string, more: Record<string, string> = {}) {
-  const issuer = TestProcess.start(t, ['issuer'], { cwd, env: { ...env, ...more } })
-  const { port, adminPort } = await issuer.ready()
-  return { issuer, url: `http://127.0.0.1:${port}`, admin: `http://127.0.0.1:${adminPort}`, port }
-}
-
-async function signIn(url: string) {
-  const body = { username: 'ada', password, refresh_token_in: 'body' }
-  return (await (await postJson(`${url}/login`, body)).json()) as {
-    access_token: string
-    refresh_token: string
-  }
+  const issuer = TestProcess.start(t, ['issuer'], { cwd, env: { ...serviceEnv, ...more } })
+  const { port, url, adminUrl: admin } = await issuer.ready()
+  return { issuer, port, url, admin }
 }
 
 t.test(
@@ -33,10 +22,10 @@ t.test(
   async (t) => {
     // On a busy machine the hash of a password may take longer than the default.
     const timeout = { GATEPASS_SHUTDOWN_S: '120' }
-    const { issuer, admin, port } = await startIssuer(t, createTestFolder(t), timeout)
+    const { issuer, url, admin, port } = await startIssuer(t, createTestFolder(t), timeout)
     await untilStatus(`${admin}/readyz`, 200)
-    const openedAt = (url: string) => issuer.stdout.indexOf(`Server listening at ${url}`)
-    t.ok(openedAt(`http://127.0.0.1:${port}`) < openedAt(admin), 'it is ready when it listens')
+    const openedAt = (at: string) => issuer.stdout.indexOf(`Server listening at ${at}`)
+    t.ok(openedAt(url) < openedAt(admin), 'it is ready when it listens')
     // A request that has begun: its last byte comes after the signal.
     const socket = connect(port, '127.0.0.1')
     const body = JSON.stringify({ username: 'nobody', password })
@@ -60,7 +49,7 @@ t.test('npm passes SIGTERM on, so that no service outlives it', async (t) => {
     command: ['npm'],
     cwd: folder,
     env: {
-      ...env,
+      ...serviceEnv,
       HOME: folder,
       GATEPASS_ACCOUNTS_URL: `sqlite:${folder}/accounts.db`,
       GATEPASS_SESSIONS_URL: `sqlite:${folder}/sessions.db`,
@@ -128,7 +117,7 @@ t.test('a fault in native code ends the process', async (t) => {
 
 t.test('a killed issuer loses nothing that it has acknowledged', async (t) => {
   const cwd = createTestFolder(t)
-  await runCommand(['users', 'add', 'ada'], { cwd, env, input: password })
+  await addUser({ cwd, env: serviceEnv })
   const strict = { GATEPASS_GRACE_S: '0' }
   const held: string[] = []
   for (let round = 0; round < 3; round++) {
@@ -163,25 +152,22 @@ t.test('metrics and health are on the admin port, and only there', async (t) => 
 t.test('a verifier without an issuer starts, answers 503 and recovers', async (t) => {
   const cwd = createTestFolder(t)
   const { issuer, url, port } = await startIssuer(t, cwd)
-  await runCommand(['users', 'add', 'ada'], { cwd, env, input: password })
+  await addUser({ cwd, env: serviceEnv })
   const { access_token } = await signIn(url)
   await issuer.stop()
   const verifier = TestProcess.start(t, ['verifier'], {
     cwd,
-    env: { ...anyPort, GATEPASS_JWKS_URL: `${url}/.well-known/jwks.json` },
+    env: { ...serviceEnv, GATEPASS_JWKS_URL: `${url}/.well-known/jwks.json` },
   })
-  const ports = await verifier.ready()
-  const verify = () =>
-    fetch(`http://127.0.0.1:${ports.port}/verify`, {
-      headers: { authorization: `Bearer ${access_token}` },
-    })
+  const { url: verifierUrl, adminUrl } = await verifier.ready()
+  const verify = () => fetch(`${verifierUrl}/verify`, { headers: bearer(access_token) })
   const refused = await verify()
   t.equal(refused.status, 503)
   t.match(await refused.json(), { code: 'keys_unavailable' })
   t.ok(refused.headers.get('retry-after'))
-  await untilStatus(`http://127.0.0.1:${ports.adminPort}/readyz`, 503)
+  await untilStatus(`${adminUrl}/readyz`, 503)
 
   await startIssuer(t, cwd, { GATEPASS_PORT: String(port) })
-  await untilStatus(`http://127.0.0.1:${ports.adminPort}/readyz`, 200)
+  await untilStatus(`${adminUrl}/readyz`, 200)
   t.equal((await verify()).status, 200)
 })

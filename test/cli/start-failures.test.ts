@@ -4,20 +4,15 @@ import t from 'tap'
 import { SqliteDataStore } from '../../src/stores/sqlite/data-store.ts'
 import { startHttpServer } from '../support/http-server.ts'
 import { run } from '../support/processes.ts'
+import { serviceEnv } from '../support/services.ts'
 import { createTestFolder } from '../support/test-folder.ts'
-
-const defaults = {
-  GATEPASS_SECRET: 'a-secret-of-at-least-thirty-two-characters',
-  GATEPASS_PORT: '0',
-  GATEPASS_ADMIN_PORT: '0',
-}
 
 t.test('an address that is not of this machine is a wrong setting', async (t) => {
   for (const [role, host, workers] of [
     ['issuer', '203.0.113.5', '1'],
     ['verifier', 'nowhere.invalid', '2'],
   ] as const) {
-    const env = { ...defaults, GATEPASS_HOST: host, GATEPASS_WORKERS: workers }
+    const env = { ...serviceEnv, GATEPASS_HOST: host, GATEPASS_WORKERS: workers }
     const { code, stderr } = await run(t, [role], { cwd: createTestFolder(t), env })
     t.equal(code, 2, role)
     // Each worker prints the reason.
@@ -36,7 +31,7 @@ t.test('a file of keys that can neither be read nor created is a wrong setting',
     a: 'a is not a file',
   }
   const starts = Object.entries(cases).map(async ([file, reason]) => {
-    const env = { ...defaults, GATEPASS_JWKS_FILE: file }
+    const env = { ...serviceEnv, GATEPASS_JWKS_FILE: file }
     const { code, stderr } = await run(t, ['verifier'], { cwd, env })
     t.equal(code, 2)
     t.match(stderr, `\n  GATEPASS_JWKS_FILE ${reason}\n`)
@@ -51,7 +46,7 @@ t.test('a store that a newer version has migrated is named by its setting', asyn
   db.exec("INSERT INTO migrations VALUES ('data', 99, 'later', '')")
   db.close()
   const GATEPASS_DATA_SECRET = 'another-secret-of-at-least-thirty-two-characters'
-  const env = { ...defaults, GATEPASS_DATA_URL: 'sqlite:data.db', GATEPASS_DATA_SECRET }
+  const env = { ...serviceEnv, GATEPASS_DATA_URL: 'sqlite:data.db', GATEPASS_DATA_SECRET }
   for (const args of [['issuer'], ['verifier'], ['migrate']]) {
     const { code, stderr } = await run(t, args, { cwd, env })
     t.equal(code, 1)
@@ -69,7 +64,7 @@ t.test('a store that cannot be opened is named by its setting, with the reason',
     [['migrate'], { GATEPASS_KEYS_URL: `postgres://ada@127.0.0.1:${port}/db` }, /ECONNREFUSED/],
   ] as const) {
     const cwd = createTestFolder(t, { text: 'This is no database. '.repeat(100) })
-    const { code, stderr } = await run(t, args, { cwd, env: { ...defaults, ...env } })
+    const { code, stderr } = await run(t, args, { cwd, env: { ...serviceEnv, ...env } })
     t.equal(code, 1)
     const [setting] = Object.keys(env)
     t.match(stderr, new RegExp(`^gatepass: ${setting}: .* \\(store_unavailable\\)\\n$`))

@@ -1,24 +1,21 @@
 import t from 'tap'
-import { runCommand } from '../support/commands.ts'
 import { postJson } from '../support/post-json.ts'
 import { TestProcess } from '../support/processes.ts'
+import { addUser, serviceEnv } from '../support/services.ts'
 import { createTestFolder } from '../support/test-folder.ts'
 
 const env = {
+  ...serviceEnv,
   GATEPASS_MODE: 'development',
-  GATEPASS_SECRET: 'a test secret of at least 32 characters'.replaceAll(' ', '-'),
-  GATEPASS_PORT: '0',
-  GATEPASS_ADMIN_PORT: '0',
-  GATEPASS_ARGON2_MEMORY_KIB: '64',
   GATEPASS_TRUSTED_PROXIES: '127.0.0.1',
 }
 
 t.test('I5: replicas on one store count guesses together', async (t) => {
   const cwd = createTestFolder(t)
-  await runCommand(['users', 'add', 'ada'], { cwd, env, input: 'correct horse battery staple' })
+  await addUser({ cwd, env })
   const replicas = [1, 2].map(() => TestProcess.start(t, ['issuer'], { cwd, env }))
   const [one, other] = await Promise.all(
-    replicas.map(async (replica) => `http://127.0.0.1:${(await replica.ready()).port}/login`),
+    replicas.map(async (replica) => `${(await replica.ready()).url}/login`),
   )
   const guess = async (url: string | undefined, address: string) => {
     const body = { username: 'ada', password: 'wrong password' }

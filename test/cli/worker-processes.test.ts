@@ -4,33 +4,23 @@ import { connect } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import t, { type Test } from 'tap'
 import { freePort } from '../../scripts/free-port.ts'
-import { runCommand } from '../support/commands.ts'
+import { password } from '../support/accounts.ts'
 import { postJson } from '../support/post-json.ts'
 import { run, TestProcess, untilStatus } from '../support/processes.ts'
+import { addUser, serviceEnv } from '../support/services.ts'
 import { createTestFolder } from '../support/test-folder.ts'
 import { until } from '../support/until.ts'
 
-const env = {
-  GATEPASS_SECRET: 'a-secret-of-at-least-thirty-two-characters',
-  GATEPASS_PORT: '0',
-  GATEPASS_ADMIN_PORT: '0',
-  GATEPASS_WORKERS: '2',
-}
-const password = 'correct horse battery staple'
+const env = { ...serviceEnv, GATEPASS_WORKERS: '2' }
 const draining = { GATEPASS_DRAIN_S: '1', GATEPASS_SHUTDOWN_S: '60' }
 
 async function startIssuer(t: Test, cwd: string, more: Record<string, string> = {}) {
   const issuer = TestProcess.start(t, ['issuer'], { cwd, env: { ...env, ...more } })
-  const readyLines = () => issuer.stdout.match(/^.*"msg":"ready".*$/gm) ?? []
+  const readyCount = () => issuer.stdout.match(/"msg":"ready"/g)?.length
   // Each process writes its own lines, in no order between them.
-  await until('all processes are ready', () => readyLines().length === 3)
-  const ready = readyLines().map((line) => JSON.parse(line))
-  const primary = ready.find(({ adminPort }) => adminPort > 0)
-  return {
-    issuer,
-    url: `http://127.0.0.1:${primary.port}`,
-    admin: `http://127.0.0.1:${primary.adminPort}`,
-  }
+  await until('all processes are ready', () => readyCount() === 3)
+  const { url, adminUrl: admin } = await issuer.ready()
+  return { issuer, url, admin }
 }
 
 /** The ids of the worker processes that a process has started. */
@@ -73,7 +63,7 @@ async function noticed(worker: number): Promise<void> {
 }
 
 const folder = createTestFolder(t)
-await runCommand(['users', 'add', 'ada'], { cwd: folder, env, input: password })
+await addUser({ cwd: folder, env })
 // With port 0, the port changes when both workers have exited.
 const more = { ...draining, GATEPASS_PORT: String(await freePort()) }
 /** After a SIGWINCH, the machine lacks the memory for one more process. */

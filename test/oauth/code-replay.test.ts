@@ -1,10 +1,10 @@
 import t, { type Test } from 'tap'
-import { runCommand } from '../support/commands.ts'
 import { codeClient, openCodes } from '../support/issued-code.ts'
 import { claimsOf } from '../support/issuer.ts'
 import { PostgresServer } from '../support/postgres.ts'
 import { TestProcess } from '../support/processes.ts'
 import { startRedis } from '../support/redis.ts'
+import { addUser, serviceEnv } from '../support/services.ts'
 import { createTestFolder } from '../support/test-folder.ts'
 
 /** RFC 6749 §4.1.2 with two real issuers on one store: a code that both receive at once. */
@@ -16,30 +16,26 @@ interface Answer {
   readonly body: Readonly<Record<string, string>>
 }
 
-async function post(port: number, fields: URLSearchParams): Promise<Answer> {
-  const url = `http://127.0.0.1:${port}/oauth/token`
-  const response = await fetch(url, { method: 'POST', body: fields })
+async function post(url: string, fields: URLSearchParams): Promise<Answer> {
+  const response = await fetch(`${url}/oauth/token`, { method: 'POST', body: fields })
   return { status: response.status, body: (await response.json()) as Answer['body'] }
 }
 
 async function replay(t: Test, accountsUrl: string, sessionsUrl: string): Promise<void> {
   const cwd = createTestFolder(t)
   const env = {
-    GATEPASS_SECRET: 'a-secret-of-at-least-thirty-two-characters',
+    ...serviceEnv,
     GATEPASS_ACCOUNTS_URL: accountsUrl,
     GATEPASS_SESSIONS_URL: sessionsUrl,
-    GATEPASS_PORT: '0',
-    GATEPASS_ADMIN_PORT: '0',
-    GATEPASS_ARGON2_MEMORY_KIB: '8',
     GATEPASS_CLIENTS: JSON.stringify([codeClient]),
   }
-  await runCommand(['users', 'add', 'ada'], { cwd, env, input: 'correct horse battery staple' })
+  await addUser({ cwd, env })
   const issuers = [1, 2].map(() => TestProcess.start(t, ['issuer'], { cwd, env }))
-  const ports = await Promise.all(issuers.map(async (issuer) => (await issuer.ready()).port))
+  const urls = await Promise.all(issuers.map(async (issuer) => (await issuer.ready()).url))
   const { issue, store, started } = await openCodes(t, { cwd, accountsUrl, sessionsUrl })
   for (let round = 0; round < rounds; ) {
     const form = await issue('openid')
-    const answers = await Promise.all([...ports, ...ports].map((port) => post(port, form)))
+    const answers = await Promise.all([...urls, ...urls].map((url) => post(url, form)))
     const won = answers.filter(({ status }) => status === 200)
     // A store of a busy machine may miss a deadline. The request leaves a session without tokens.
     if (answers.some(({ status }) => status === 503)) {
@@ -60,7 +56,7 @@ async function replay(t: Test, accountsUrl: string, sessionsUrl: string): Promis
     )
     const refresh = { grant_type: 'refresh_token', client_id: codeClient.client_id, refresh_token }
     const refused = { status: 400, body: { error: 'invalid_grant' } }
-    for (const port of ports) t.match(await post(port, new URLSearchParams(refresh)), refused)
+    for (const url of urls) t.match(await post(url, new URLSearchParams(refresh)), refused)
   }
   t.same(await started(), [], 'no other request has left a session')
   for (const issuer of issuers) t.equal(await issuer.stop(), 0)

@@ -168,9 +168,9 @@ export async function startStack(t: Test, application: string) {
     const process = TestProcess.start(t, [service.role], { cwd: folder, env })
     running[service.name] = process
     envs[service.name] = env
-    const { port, adminPort } = await process.ready()
+    const { port, adminUrl } = await process.ready()
     addresses[service.address] = `127.0.0.1:${port}`
-    await untilStatus(`http://127.0.0.1:${adminPort}/readyz`, 200)
+    await untilStatus(`${adminUrl}/readyz`, 200)
   }
 
   await startRole('issuer')

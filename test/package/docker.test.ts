@@ -14,7 +14,9 @@ import t, { type Test } from 'tap'
 import { freePort } from '../../scripts/free-port.ts'
 import { settings } from '../../src/config/settings.ts'
 import { codeBlocks } from '../docs/documents.ts'
+import { password } from '../support/accounts.ts'
 import { build, type Image, withoutIgnored } from '../support/dockerfile.ts'
+import { postJson } from '../support/post-json.ts'
 import { run, TestProcess, untilStatus } from '../support/processes.ts'
 import {
   outsideFolder,
@@ -116,8 +118,8 @@ t.test('issuer and verifier run, are healthy, write to the volume only, and stop
   const issuerEnv = { GATEPASS_PORT: '0', GATEPASS_ADMIN_PORT: String(issuerAdmin) }
   const secret = 's'.repeat(32)
   const issuer = start(t, image.cmd, { ...issuerEnv, GATEPASS_SECRET: secret })
-  const { port } = await issuer.ready()
-  const jwksUrl = `http://127.0.0.1:${port}/.well-known/jwks.json`
+  const { url } = await issuer.ready()
+  const jwksUrl = `${url}/.well-known/jwks.json`
 
   const verifierEnv = { GATEPASS_PORT: '0', GATEPASS_ADMIN_PORT: String(verifierAdmin) }
   const ownEnv = { GATEPASS_JWKS_URL: jwksUrl, GATEPASS_DATA_SECRET: secret }
@@ -145,7 +147,6 @@ t.test('issuer and verifier run, are healthy, write to the volume only, and stop
 t.test('worker processes, password hashing and commands run from the bundle', async (t) => {
   t.ok(existsSync(image.path('/app/dist/cli/package-redis-client.cjs')))
   const secret = { GATEPASS_SECRET: 's'.repeat(32) }
-  const password = 'correct horse battery staple'
   const env = { ...image.env, ...secret }
   const command = [...image.entrypoint]
   const cwd = image.path('.')
@@ -157,14 +158,8 @@ t.test('worker processes, password hashing and commands run from the bundle', as
     cwd,
     env: { ...env, ...ports, GATEPASS_DRAIN_S: '0' },
   })
-  await issuer.line(/"adminPort":[1-9]\d*,.*"msg":"ready"/)
-  const port = /"port":([1-9]\d*)/.exec(issuer.stdout)?.[1]
-  const response = await fetch(`http://127.0.0.1:${port}/login`, {
-    method: 'POST',
-    headers: { 'content-type': 'application/json' },
-    body: JSON.stringify({ username: 'ada', password }),
-  })
-  t.equal(response.status, 200)
+  const { url } = await issuer.ready()
+  t.equal((await postJson(`${url}/login`, { username: 'ada', password })).status, 200)
   t.equal(await issuer.stop(), 0, issuer.stderr)
 })
 

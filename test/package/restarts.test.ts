@@ -3,6 +3,7 @@ import { freePort } from '../../scripts/free-port.ts'
 import { TestProcess, untilStatus } from '../support/processes.ts'
 import { outsideFolder } from '../support/project.ts'
 import { Client, callerOf, Replica, restartUnder } from '../support/restarts.ts'
+import { serviceEnv } from '../support/services.ts'
 import { ownServices, startNginx } from './compose.ts'
 
 const clientCount = 8
@@ -29,7 +30,7 @@ t.test('issuers restart one after the other, and no request fails', async (t) =>
   const folder = outsideFolder(t)
   const [publicPort, port, adminPort] = [await freePort(), await freePort(), await freePort()]
   const env = {
-    GATEPASS_SECRET: 'a-secret-of-at-least-thirty-two-characters',
+    ...serviceEnv,
     GATEPASS_PORT: String(port),
     GATEPASS_ADMIN_PORT: String(adminPort),
     // The default.

@@ -24,16 +24,19 @@ import { SqliteSessionStore } from '../../src/stores/sqlite/session-store.ts'
 import type { Algorithm } from '../../src/tokens/algorithms.ts'
 import { DpopProofs, dpopDefaults } from '../../src/verifier/dpop/dpop-proofs.ts'
 import { createVerifier, type Verifier } from '../../src/verifier/verifier.ts'
+import { password } from './accounts.ts'
 import { FakeClock } from './clock.ts'
 import { cheapHashing } from './hashing.ts'
 import { policy } from './sessions.ts'
 import { createTestFolder } from './test-folder.ts'
+import { bearer, claimsOf } from './tokens.ts'
+
+export { bearer, claimsOf, password }
 
 export const issuerUrl = 'https://auth.example.com'
 export const audience = 'https://api.example.com'
 /** The secret that authenticates refresh tokens. */
 export const secret = Buffer.from('a test secret of at least 32 characters')
-export const password = 'correct horse battery staple'
 
 /** Its processes end with this one. */
 const cheapHasher = new PasswordHasher(cheapHashing)
@@ -272,12 +275,3 @@ function openClockMonitor(
 }
 
 export type TestIssuer = Awaited<ReturnType<typeof startIssuer>>
-
-export function bearer(token: string) {
-  return { authorization: `Bearer ${token}` }
-}
-
-/** Decodes the claims of a token without verification. */
-export function claimsOf(token: string): Record<string, unknown> {
-  return JSON.parse(Buffer.from(token.split('.')[1] ?? '', 'base64url').toString())
-}

@@ -163,9 +163,12 @@ export class TestProcess {
     return new Error(`${this.#command} ${what}:\n${this.stdout}${this.stderr}`)
   }
 
-  /** Waits until a service accepts requests, and returns the ports from its log. */
-  async ready(): Promise<{ port: number; adminPort: number }> {
-    return JSON.parse(await this.line(/"msg":"ready"/))
+  /** Waits until a service accepts requests, and returns its addresses from its log. */
+  async ready() {
+    // A worker process logs the admin port 0.
+    const line = await this.line(/^(?!.*"adminPort":0,).*"msg":"ready"/)
+    const { port, adminPort } = JSON.parse(line) as Record<'port' | 'adminPort', number>
+    return { port, url: `http://127.0.0.1:${port}`, adminUrl: `http://127.0.0.1:${adminPort}` }
   }
 
   /** Suspends the process. Returns when all its threads have stopped. */

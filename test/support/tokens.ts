@@ -91,3 +91,13 @@ export function withSignature(token: string, change: (signature: Buffer) => Buff
   const signature = Buffer.from(token.slice(end + 1), 'base64url')
   return `${token.slice(0, end)}.${change(signature).toString('base64url')}`
 }
+
+/** Decodes the claims of a token without verification. */
+export function claimsOf(token: string): Record<string, unknown> {
+  return JSON.parse(Buffer.from(token.split('.')[1] ?? '', 'base64url').toString())
+}
+
+/** Returns the header that presents a token. */
+export function bearer(token: string) {
+  return { authorization: `Bearer ${token}` }
+}

@@ -1,21 +1,19 @@
 import t, { type Test } from 'tap'
 import { freePort } from '../../../scripts/free-port.ts'
-import { runCommand } from '../../support/commands.ts'
 import { TestProcess } from '../../support/processes.ts'
 import { outsideFolder } from '../../support/project.ts'
 import { Client, callerOf, Replica, restartUnder } from '../../support/restarts.ts'
+import { addUser, serviceEnv, signIn } from '../../support/services.ts'
 import { caddy } from './caddy.ts'
 import { haproxy } from './haproxy.ts'
 import { nginx } from './nginx.ts'
 import { hostOf, startApplication } from './servers.ts'
 import { startExample } from './start.ts'
 
-const password = 'correct horse battery staple'
 const clientsPerProxy = 4
 
 const common = {
-  GATEPASS_SECRET: 'a-secret-of-at-least-thirty-two-characters',
-  GATEPASS_ARGON2_MEMORY_KIB: '8',
+  ...serviceEnv,
   // The default of the service.
   GATEPASS_DRAIN_S: undefined,
 }
@@ -24,16 +22,10 @@ const common = {
 async function startIssuer(t: Test, cwd: string) {
   const port = await freePort()
   const url = `http://127.0.0.1:${port}`
-  const ports = { GATEPASS_PORT: String(port), GATEPASS_ADMIN_PORT: '0' }
-  const env = { ...common, ...ports, GATEPASS_ISSUER: url }
-  await runCommand(['users', 'add', 'ada'], { cwd, env, input: password })
+  const env = { ...common, GATEPASS_PORT: String(port), GATEPASS_ISSUER: url }
+  await addUser({ cwd, env })
   await TestProcess.start(t, ['issuer'], { cwd, env }).ready()
-  const login = await fetch(`${url}/login`, {
-    method: 'POST',
-    headers: { 'content-type': 'application/json' },
-    body: JSON.stringify({ username: 'ada', password }),
-  })
-  const { access_token } = (await login.json()) as { access_token: string }
+  const { access_token } = await signIn(url)
   return { url, authorization: `Bearer ${access_token}` }
 }
 

@@ -1,43 +1,26 @@
 import t, { type Test } from 'tap'
 import { freePort } from '../../../scripts/free-port.ts'
 import { createVerifier } from '../../../src/verifier/index.ts'
-import { run, TestProcess } from '../../support/processes.ts'
+import { postJson } from '../../support/post-json.ts'
+import { TestProcess } from '../../support/processes.ts'
+import { addUser, serviceEnv, signIn } from '../../support/services.ts'
 import { createTestFolder } from '../../support/test-folder.ts'
 import { until } from '../../support/until.ts'
 import { answerOf } from '../harness.ts'
 
-const password = 'correct horse battery staple'
-
 /** An issuer, or another one beside it on the same stores. */
 async function startIssuer(t: Test, cwd: string, name: string, port: number) {
-  const env = {
-    GATEPASS_SECRET: 'a-secret-of-at-least-thirty-two-characters',
-    GATEPASS_ISSUER: name,
-    GATEPASS_PORT: String(port),
-    GATEPASS_ADMIN_PORT: '0',
-    GATEPASS_ARGON2_MEMORY_KIB: '1024',
-  }
+  const env = { ...serviceEnv, GATEPASS_ISSUER: name, GATEPASS_PORT: String(port) }
   const process = TestProcess.start(t, ['issuer'], { cwd, env })
-  const ready = await process.ready()
-  const post = async (path: string, body: unknown) => {
-    const response = await fetch(`http://127.0.0.1:${ready.port}${path}`, {
-      method: 'POST',
-      headers: { 'content-type': 'application/json' },
-      body: JSON.stringify(body),
-    })
-    if (!response.ok) throw new Error(`${path} answered ${response.status}`)
-    return response.status === 204 ? null : response.json()
-  }
-  const signIn = async () =>
-    (await post('/login', { username: 'ada', password, refresh_token_in: 'body' })) as {
-      access_token: string
-      refresh_token: string
-    }
+  const { url } = await process.ready()
   return {
     process,
     env,
-    signIn,
-    logout: (refresh_token: string) => post('/logout', { refresh_token }),
+    signIn: () => signIn(url),
+    async logout(refresh_token: string): Promise<void> {
+      const { status } = await postJson(`${url}/logout`, { refresh_token })
+      if (status !== 204) throw new Error(`/logout answered ${status}`)
+    },
   }
 }
 
@@ -46,7 +29,7 @@ t.test('no revocation is missed while an issuer is killed and restarted', async 
   const port = await freePort()
   const name = `http://localhost:${port}`
   const issuer = await startIssuer(t, cwd, name, port)
-  await run(t, ['users', 'add', 'ada'], { cwd, env: issuer.env, input: password })
+  await addUser({ cwd, env: issuer.env })
   const [before, during, after] = [
     await issuer.signIn(),
     await issuer.signIn(),
