@@ -1,5 +1,5 @@
 import { once } from 'node:events'
-import { type AddressInfo, connect, type Socket } from 'node:net'
+import { connect, type Socket } from 'node:net'
 import t from 'tap'
 import { GatepassError } from '../../src/core/errors.ts'
 import { requestIdOf } from '../../src/http/app.ts'
@@ -9,9 +9,7 @@ const json = { 'content-type': 'application/json' }
 
 /** Sends bytes as they are, and gives back all that comes until the other side closes. */
 async function sendRaw(issuer: TestIssuer, text: string): Promise<string> {
-  const { server } = issuer.app
-  if (!server.listening) await issuer.app.listen({ port: 0, host: '127.0.0.1' })
-  const { port } = server.address() as AddressInfo
+  const { port } = await issuer.listen()
   const socket = connect(port, '127.0.0.1')
   socket.write(text)
   let received = ''
@@ -173,7 +171,7 @@ t.test('a request of HTTP/1.1 without one valid Host gets a problem document', a
     t.match(received, /^HTTP\/1.1 400 /)
     t.match(received, /"code":"request_malformed","detail":"[^"]*Host/)
   }
-  const { port } = issuer.app.server.address() as AddressInfo
+  const { port } = await issuer.listen()
   const socket = connect(port, '127.0.0.1').setEncoding('utf8')
   socket.write(`GET ${url} HTTP/1.0\r\n\r\n`)
   t.match((await once(socket, 'data'))[0], /^HTTP\/1.1 200 /)
@@ -206,8 +204,7 @@ t.test('I7: a flood of headers is 431', async (t) => {
 
 t.test('I7: a flood of requests whose responses nobody reads closes the connection', async (t) => {
   const issuer = await startIssuer(t)
-  await issuer.app.listen({ port: 0, host: '127.0.0.1' })
-  const { port } = issuer.app.server.address() as AddressInfo
+  const { port } = await issuer.listen()
   const get = (url: string) => `GET ${url} HTTP/1.1\r\nHost: x\r\n`
   for (const [url, count, isAnswered] of [
     ['/openapi.json', 16, true],
@@ -228,13 +225,12 @@ t.test('I7: a flood of requests whose responses nobody reads closes the connecti
 })
 
 t.test('I7: slow requests time out', async (t) => {
-  const { app } = await startIssuer(t)
+  const { app, listen } = await startIssuer(t)
   t.ok(app.server.requestTimeout > 0 && app.server.requestTimeout <= 10_000)
   t.ok(app.server.headersTimeout > 0 && app.server.headersTimeout <= app.server.requestTimeout)
   t.ok(app.server.timeout > app.server.requestTimeout && app.server.timeout <= 60_000)
-  await app.listen({ port: 0, host: '127.0.0.1' })
+  const { port } = await listen()
   app.server.headersTimeout = 1
-  const { port } = app.server.address() as AddressInfo
   const client = connect({ port, host: '127.0.0.1', allowHalfOpen: true }).setEncoding('utf8')
   t.teardown(() => client.destroy())
   client.write('GET / HTTP/1.1\r\n')
@@ -248,8 +244,7 @@ t.test('I7: slow requests time out', async (t) => {
 
 t.test('a client that disconnects during a request leaves nothing behind', async (t) => {
   const issuer = await startIssuer(t)
-  await issuer.app.listen({ port: 0, host: '127.0.0.1' })
-  const { port } = issuer.app.server.address() as AddressInfo
+  const { port } = await issuer.listen()
   const sockets = Array.from({ length: 20 }, () => connect(port, '127.0.0.1'))
   const body = JSON.stringify({ username: 'ada', password })
   const starts = [`application/json\r\n\r\n${body.slice(0, 10)}`, 'text/plain\r\n\r\n']

@@ -1,4 +1,3 @@
-import type { AddressInfo } from 'node:net'
 import { exportJWK } from 'jose'
 import * as oauth from 'oauth4webapi'
 import t from 'tap'
@@ -11,19 +10,16 @@ for (const alg of ['ES256', 'Ed25519', 'PS256'] as const) {
   t.test(`oauth4webapi uses tokens that are bound to a key for ${alg}`, async (t) => {
     const issuer = await startIssuer(t, { clients: [webClient] })
     issuer.clock.run()
-    await issuer.app.listen({ port: 0, host: '127.0.0.1' })
-    const { port } = issuer.app.server.address() as AddressInfo
+    const { fetch: fetchHere } = await issuer.listen()
     const pair = await oauth.generateKeyPair(alg, { extractable: true })
     const DPoP = oauth.DPoP({}, pair)
     const requests: Request[] = []
-    // The public name leads to the test's port, as a reverse proxy would have it.
     const options = {
       DPoP,
       [oauth.customFetch]: (url: string, init: object) => {
         const { method, headers, body } = init as RequestInit & { method: string }
         requests.push(new Request(url, { method, headers: new Headers(headers) }))
-        const here = url.replace(issuerUrl, `http://127.0.0.1:${port}`)
-        return fetch(here, { method, headers: new Headers(headers), body: body ?? null })
+        return fetchHere(url, { method, headers: new Headers(headers), body: body ?? null })
       },
     }
     const found = await oauth.discoveryRequest(new URL(issuerUrl), {

@@ -1,4 +1,3 @@
-import type { AddressInfo } from 'node:net'
 import * as oauth from 'oauth4webapi'
 import t from 'tap'
 import { audience, issuerUrl, startIssuer, webClient } from '../support/issuer.ts'
@@ -10,13 +9,8 @@ import { audience, issuerUrl, startIssuer, webClient } from '../support/issuer.t
 t.test('oauth4webapi discovers the issuer and validates its tokens', async (t) => {
   const issuer = await startIssuer(t, { clients: [webClient] })
   issuer.clock.run()
-  await issuer.app.listen({ port: 0, host: '127.0.0.1' })
-  const { port } = issuer.app.server.address() as AddressInfo
-  // The public name leads to the test's port, as a reverse proxy would have it.
-  const options = {
-    [oauth.customFetch]: (url: string, init: object) =>
-      fetch(url.replace(issuerUrl, `http://127.0.0.1:${port}`), init as RequestInit),
-  }
+  const { fetch: fetchHere } = await issuer.listen()
+  const options = { [oauth.customFetch]: (url: string, init: object) => fetchHere(url, init) }
 
   const name = new URL(issuerUrl)
   const response = await oauth.discoveryRequest(name, { ...options, algorithm: 'oauth2' })

@@ -1,4 +1,3 @@
-import type { AddressInfo } from 'node:net'
 import { createLocalJWKSet, decodeProtectedHeader, jwtVerify } from 'jose'
 import t, { type Test } from 'tap'
 import { bearer, startIssuer, type TestIssuer } from '../support/issuer.ts'
@@ -15,12 +14,10 @@ async function revokeSigningKey(issuer: TestIssuer): Promise<string> {
 
 /** The tokens of the first events that a new follower is told. */
 async function firstEvents(t: Test, issuer: TestIssuer, count: number): Promise<string[]> {
-  const { port } = issuer.app.server.address() as AddressInfo
+  const { url } = await issuer.listen()
   const aborter = new AbortController()
   t.teardown(() => aborter.abort())
-  const { body } = await fetch(`http://127.0.0.1:${port}/revocations/stream`, {
-    signal: aborter.signal,
-  })
+  const { body } = await fetch(`${url}/revocations/stream`, { signal: aborter.signal })
   let text = ''
   for await (const chunk of (body ?? new ReadableStream()).pipeThrough(new TextDecoderStream())) {
     text += chunk
@@ -62,7 +59,6 @@ t.test('the snapshot names the revoked key and is signed by another key', async 
 
 t.test('stream events of a revoked key are signed again for later followers', async (t) => {
   const issuer = await startIssuer(t)
-  await issuer.app.listen({ port: 0, host: '127.0.0.1' })
   await issuer.sessions.revokeAll('user-1', issuer.clock.nowMs(), policy.revokedKeptMs)
   await issuer.revocations.refresh()
   const { kid } = issuer.keys.signingKey()

@@ -2,7 +2,8 @@
  * An MCP client that shares its tokens with other processes. At each message of the test, it calls the
  * tool once; the first answer of the token endpoint is lost on the way.
  */
-import { createMcpClient, FileTokens, fetchThrough } from '../support/mcp.ts'
+import { fetchThrough } from '../support/http-server.ts'
+import { createMcpClient, FileTokens } from '../support/mcp.ts'
 
 const [url = '', issuerUrl = '', port = '', path = ''] = process.argv.slice(2)
 const tokens = new FileTokens(path)

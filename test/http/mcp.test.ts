@@ -8,13 +8,7 @@ import { requireToken, resourceMetadata } from '../../src/verifier/express.ts'
 import { createVerifier, isGatepassError, type Verifier } from '../../src/verifier/index.ts'
 import { startHttpServer } from '../support/http-server.ts'
 import { claimsOf, issuerUrl } from '../support/issuer.ts'
-import {
-  createMcpClient,
-  FileTokens,
-  fetchThrough,
-  loadMcp,
-  mcpRedirectUri,
-} from '../support/mcp.ts'
+import { createMcpClient, FileTokens, loadMcp, mcpRedirectUri } from '../support/mcp.ts'
 import { startOAuth } from '../support/oauth.ts'
 import { compileCache } from '../support/processes.ts'
 import { outsideFolder, projectFolder } from '../support/project.ts'
@@ -70,8 +64,7 @@ async function start(t: Test, guard: Guard) {
   // The guard of the SDK compares times with the clock of the machine.
   const issuer = await startOAuth(t, { clients: [client], startMs: Date.now() })
   issuer.clock.run()
-  await issuer.app.listen({ host: '127.0.0.1', port: 0 })
-  const { port } = issuer.app.server.address() as { port: number }
+  const { port, fetch: fetchHere } = await issuer.listen()
   const jwks = (await issuer.call({ url: '/.well-known/jwks.json' })).json()
   const { clock } = issuer
   const verifier = createVerifier({ issuer: issuerUrl, audience: resource, jwks, clock })
@@ -96,7 +89,7 @@ async function start(t: Test, guard: Guard) {
   const tokens = new FileTokens(path)
   /** From the address of the server alone to tokens: discovery, sign-in, code. */
   const signIn = async () => {
-    const first = createMcpClient(resource, tokens, fetchThrough(issuerUrl, port))
+    const first = createMcpClient(resource, tokens, fetchHere)
     const refused = await first.connect().catch((error: unknown) => error)
     t.ok(refused instanceof UnauthorizedError)
     const asked = tokens.redirects.at(-1)
@@ -110,14 +103,14 @@ async function start(t: Test, guard: Guard) {
     t.match(saved, { aud: resource, client_id: 'mcp', scope })
     return saved
   }
-  return { issuer, resource, port, path, tokens, signIn }
+  return { issuer, resource, port, fetchHere, path, tokens, signIn }
 }
 
 for (const [name, guard] of Object.entries({ gatepassGuard, sdkGuard })) {
   t.test(`${name}: from the address of the server to a tool call, and a refresh`, async (t) => {
-    const { issuer, resource, port, tokens, signIn } = await start(t, guard)
+    const { issuer, resource, fetchHere, tokens, signIn } = await start(t, guard)
     const { sub, sid } = await signIn()
-    const client = createMcpClient(resource, tokens, fetchThrough(issuerUrl, port))
+    const client = createMcpClient(resource, tokens, fetchHere)
     t.teardown(() => client.close())
     await client.connect()
     t.equal(await client.whoami(), sub)

@@ -1,4 +1,3 @@
-import type { AddressInfo } from 'node:net'
 import cookiePlugin from '@fastify/cookie'
 import Fastify from 'fastify'
 import * as oauth from 'oauth4webapi'
@@ -26,12 +25,7 @@ const causeOf = (error: unknown) => error
 async function startListening(t: Test) {
   const issuer = await startOAuth(t)
   issuer.clock.run()
-  await issuer.app.listen({ port: 0, host: '127.0.0.1' })
-  const { port } = issuer.app.server.address() as AddressInfo
-  const url = `http://127.0.0.1:${port}`
-  // The public name leads to the port of the test, as behind a reverse proxy.
-  const fetchHere = (publicUrl: string | URL, init: object) =>
-    fetch(String(publicUrl).replace(issuerUrl, url), init)
+  const { url, fetch: fetchHere } = await issuer.listen()
   const visitor = new Visitor(issuer)
   /** Signs the user in at the authorization endpoint, and returns the code. */
   const issueCode = async (client_id: string, code_challenge: string): Promise<string> => {

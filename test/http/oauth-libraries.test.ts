@@ -24,17 +24,12 @@ const all = [
   { ...code, client_id: 'jwt', auth_method: 'private_key_jwt', jwks: { keys: [clientKey.jwk] } },
 ] as unknown as typeof clients
 
-/** An issuer at a port, and a `fetch` for which its host is that port. */
+/** An issuer, and a `fetch` for which its public URL leads to the port of the test. */
 async function start(t: Test, options: TestIssuerOptions = {}) {
   // Libraries compare the times of tokens with the clock of the machine.
   const issuer = await startOAuth(t, { clients: all, startMs: Date.now(), ...options })
   issuer.clock.run()
-  await issuer.app.listen({ host: '127.0.0.1', port: 0 })
-  const { port } = issuer.app.server.address() as { port: number }
-  const fetchIssuer = (url: string, options: RequestInit) => {
-    const { pathname, search } = new URL(url)
-    return fetch(`http://127.0.0.1:${port}${pathname}${search}`, options)
-  }
+  const { fetch: fetchIssuer } = await issuer.listen()
   /** Signs a user in, and returns the address that the client gets. */
   const signIn = async (url: URL) => {
     const visitor = new Visitor(issuer)

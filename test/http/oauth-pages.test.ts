@@ -27,9 +27,7 @@ const issuer = await startOAuth(t, {
     },
   ],
 })
-await issuer.app.listen({ host: '127.0.0.1', port: 0 })
-const { port } = issuer.app.server.address() as { port: number }
-front.hosts.set('auth.example.com', passTo(port))
+front.hosts.set('auth.example.com', passTo((await issuer.listen()).port))
 front.hosts.set('app.example.com', (_request, response) => response.end('the application'))
 // A client may go on to another origin of its own.
 front.hosts.set('prints.example', ({ url = '' }, response) => {

@@ -65,8 +65,7 @@ const issuer = await startOAuth(t, {
 })
 // A DPoP proof has the time of Chromium.
 issuer.clock.run()
-await issuer.app.listen({ host: '127.0.0.1', port: 0 })
-front.hosts.set('auth.example.com', passTo((issuer.app.server.address() as { port: number }).port))
+front.hosts.set('auth.example.com', passTo((await issuer.listen()).port))
 
 /** Starts the sign-in of the application, which leaves the page. */
 async function leave(page: Page, call: string): Promise<void> {

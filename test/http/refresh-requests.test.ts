@@ -1,6 +1,5 @@
 import { once } from 'node:events'
 import { request } from 'node:http'
-import type { AddressInfo } from 'node:net'
 import { text } from 'node:stream/consumers'
 import { setImmediate as turn } from 'node:timers/promises'
 import t, { type Test } from 'tap'
@@ -21,8 +20,7 @@ interface Call {
 
 async function start(t: Test, options: TestIssuerOptions = {}) {
   const issuer = await startIssuer(t, { ...options, logLevel: 'info' })
-  await issuer.app.listen({ port: 0, host: '127.0.0.1' })
-  const { port } = issuer.app.server.address() as AddressInfo
+  const { port } = await issuer.listen()
   async function refresh({ headers, body = [] }: Call) {
     const sent = request({ port, path: '/refresh', method: 'POST', headers, agent: false })
     const answered = once(sent, 'response')

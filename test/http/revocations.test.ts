@@ -1,5 +1,4 @@
 import { ServerResponse } from 'node:http'
-import type { AddressInfo } from 'node:net'
 import { createLocalJWKSet, decodeJwt, decodeProtectedHeader, jwtVerify } from 'jose'
 import t, { type Test } from 'tap'
 import { SqliteSessionStore } from '../../src/stores/sqlite/session-store.ts'
@@ -27,11 +26,10 @@ async function snapshot(issuer: TestIssuer) {
 
 /** Follows the stream as a verifier would; `next()` gives one event after the other. */
 async function follow(t: Test, issuer: TestIssuer, lastEventId?: string) {
-  if (!issuer.app.server.listening) await issuer.app.listen({ port: 0, host: '127.0.0.1' })
-  const { port } = issuer.app.server.address() as AddressInfo
+  const { url } = await issuer.listen()
   const aborter = new AbortController()
   t.teardown(() => aborter.abort())
-  const response = await fetch(`http://127.0.0.1:${port}/revocations/stream`, {
+  const response = await fetch(`${url}/revocations/stream`, {
     signal: aborter.signal,
     headers: lastEventId === undefined ? {} : { 'last-event-id': lastEventId },
   })
@@ -187,9 +185,9 @@ t.test('the snapshot is revalidated by ETag and drops expired entries', async (t
 
 t.test('I7: readers that do not read a snapshot share its bytes', async (t) => {
   const issuer = await startIssuer(t)
-  const address = await issuer.app.listen({ port: 0, host: '127.0.0.1' })
+  const { url } = await issuer.listen()
   const ends = t.capture(ServerResponse.prototype, 'end', ServerResponse.prototype.end)
-  for (let reader = 0; reader < 2; reader += 1) await fetch(`${address}/revocations`)
+  for (let reader = 0; reader < 2; reader += 1) await fetch(`${url}/revocations`)
   const [first, second] = ends().map(({ args: [body] }) => body as unknown)
   t.ok(Buffer.isBuffer(first), 'Node copies a text for each connection')
   t.equal(second, first)

@@ -31,7 +31,7 @@ t.test(
   'the JWKS answers conditional requests, HEAD and any query, and refuses other methods',
   async (t) => {
     const issuer = await startIssuer(t)
-    const address = await issuer.app.listen({ port: 0, host: '127.0.0.1' })
+    const { url: address } = await issuer.listen()
     const url = '/.well-known/jwks.json'
     const route = await issuer.call({ url })
     const plain = await fetch(`${address}${url}`)

@@ -1,4 +1,3 @@
-import type { AddressInfo } from 'node:net'
 import t, { type Test } from 'tap'
 import { randomId } from '../../src/core/secrets.ts'
 import type { Session, SessionStore } from '../../src/stores/ports.ts'
@@ -25,15 +24,14 @@ const hourMs = 3_600_000
 async function setUp(t: Test, store: SessionStore, offMs: number) {
   const startMs = Date.now() + offMs
   const issuer = await startIssuer(t, { sessions: store, startMs, monitorClock: true })
-  await issuer.app.listen({ port: 0, host: '127.0.0.1' })
-  const { port } = issuer.app.server.address() as AddressInfo
+  const { url } = await issuer.listen()
   const codec = new RefreshTokenCodec([secret])
 
   const startVerifier = async (stream: boolean) => {
     const verifier = createVerifier({
       issuer: issuerUrl,
       audience,
-      jwksUri: `http://127.0.0.1:${port}/.well-known/jwks.json`,
+      jwksUri: `${url}/.well-known/jwks.json`,
       revocations: { stream, pollIntervalSeconds: 1 },
     })
     t.teardown(() => verifier.close())

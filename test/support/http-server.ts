@@ -34,3 +34,8 @@ export async function startHttpServer(
   const address = server.address() as AddressInfo
   return { port: address.port, url: `http://127.0.0.1:${address.port}`, close }
 }
+
+/** Returns a `fetch` for which a public URL leads to a port of this machine, as behind a reverse proxy. */
+export function fetchThrough(publicUrl: string, port: number | string): typeof fetch {
+  return (url, init) => fetch(String(url).replace(publicUrl, `http://127.0.0.1:${port}`), init)
+}

@@ -1,3 +1,4 @@
+import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import type { FastifyInstance, InjectOptions } from 'fastify'
 import { pino } from 'pino'
@@ -27,6 +28,7 @@ import { createVerifier, type Verifier } from '../../src/verifier/verifier.ts'
 import { password } from './accounts.ts'
 import { FakeClock } from './clock.ts'
 import { cheapHashing } from './hashing.ts'
+import { fetchThrough } from './http-server.ts'
 import { policy } from './sessions.ts'
 import { createTestFolder } from './test-folder.ts'
 import { bearer, claimsOf } from './tokens.ts'
@@ -223,6 +225,12 @@ export async function startIssuer(t: Test, options: TestIssuerOptions = {}) {
   })
 
   const call = (request: InjectOptions) => app.inject(request)
+  /** Serves HTTP on 127.0.0.1. Each call returns the same address. */
+  const listen = async () => {
+    if (!app.server.listening) await app.listen({ host: '127.0.0.1', port: 0 })
+    const { port } = app.server.address() as AddressInfo
+    return { port, url: `http://127.0.0.1:${port}`, fetch: fetchThrough(url, port) }
+  }
   const login = (extra: Record<string, unknown> = {}) =>
     call({ method: 'POST', url: '/login', body: { username: 'ada', password, ...extra } })
   return {
@@ -230,6 +238,7 @@ export async function startIssuer(t: Test, options: TestIssuerOptions = {}) {
     issuer,
     oauth,
     call,
+    listen,
     clock,
     keys,
     revocations,

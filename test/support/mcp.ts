@@ -53,11 +53,6 @@ export class FileTokens {
   }
 }
 
-/** The public name of the issuer leads to the port of the test, as behind a reverse proxy. */
-export function fetchThrough(issuerUrl: string, port: number | string): typeof fetch {
-  return (url, init) => fetch(String(url).replace(issuerUrl, `http://127.0.0.1:${port}`), init)
-}
-
 /** Opens the client of the SDK as its documentation says. */
 export function createMcpClient(url: string, authProvider: FileTokens, fetchHere: typeof fetch) {
   const transport = new StreamableHTTPClientTransport(new URL(url), {

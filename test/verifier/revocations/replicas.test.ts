@@ -1,4 +1,3 @@
-import type { AddressInfo } from 'node:net'
 import t, { type Test } from 'tap'
 import {
   createVerifier,
@@ -21,13 +20,12 @@ async function startReplicas(
   count = replicaCount,
   options: RevocationOptions = streamOnly,
 ): Promise<Verifier[]> {
-  if (!issuer.app.server.listening) await issuer.app.listen({ port: 0, host: '127.0.0.1' })
-  const { port } = issuer.app.server.address() as AddressInfo
+  const { url } = await issuer.listen()
   const replicas = Array.from({ length: count }, () =>
     createVerifier({
       issuer: issuerUrl,
       audience,
-      jwksUri: `http://127.0.0.1:${port}/.well-known/jwks.json`,
+      jwksUri: `${url}/.well-known/jwks.json`,
       clock: issuer.clock,
       revocations: options,
     }),
