@@ -1,6 +1,7 @@
 import t from 'tap'
 import { browser } from '../../src/browser/platform.ts'
 import { RedirectCalls } from '../../src/browser/redirect-calls.ts'
+import { encode } from '../support/tokens.ts'
 
 const issuer = 'https://auth.example.com'
 const token = {
@@ -44,8 +45,7 @@ t.test('an error of the token endpoint gets the code of the issuer', async (t) =
 
 t.test('an ID token is of this issuer, for this client and this request', async (t) => {
   const claims = { iss: issuer, aud: 'shop', nonce: 'n', name: '~~~???' }
-  const tokenOf = (changes: object) =>
-    `h.${Buffer.from(JSON.stringify({ ...claims, ...changes })).toString('base64url')}.s`
+  const tokenOf = (changes: object) => `h.${encode({ ...claims, ...changes })}.s`
   const errorOf = (id_token?: string) => {
     const fetch = async () => Response.json({ ...token, id_token })
     const calls = new RedirectCalls(issuer, 'shop', { ...browser, fetch }, null)

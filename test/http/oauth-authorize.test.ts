@@ -4,6 +4,7 @@ import { GatepassError } from '../../src/core/errors.ts'
 import { makeProof, makeProofKey } from '../support/dpop.ts'
 import { audience, claimsOf, issuerUrl, password } from '../support/issuer.ts'
 import { clients, first, redirectUri, reports, startOAuth } from '../support/oauth.ts'
+import { encode } from '../support/tokens.ts'
 import { goodRequest, redemption, Visitor } from '../support/visitor.ts'
 
 const thirdParty = {
@@ -228,8 +229,7 @@ t.test('a form that is sent after its hour is shown again', async (t) => {
 t.test('a form without a request, and one of a pushed request, are not shown again', async (t) => {
   const issuer = await startOAuth(t)
   const visitor = new Visitor(issuer)
-  const invented = (value: unknown) =>
-    `${Buffer.from(JSON.stringify(value)).toString('base64url')}.x`
+  const invented = (value: unknown) => `${encode(JSON.stringify(value))}.x`
   const redirected = { ...goodRequest, redirect_uri: 'https://evil.example/' }
   for (const interaction of [
     invented(null),

@@ -17,6 +17,7 @@ import {
   makeAssertion,
   startOAuth,
 } from '../support/oauth.ts'
+import { encode } from '../support/tokens.ts'
 import { redemption, signInThrough, Visitor } from '../support/visitor.ts'
 
 const grant = { grant_type: 'client_credentials' }
@@ -127,7 +128,6 @@ t.test('algorithm confusion is refused', async (t) => {
     exp: now() + 60,
     jti: randomUUID(),
   }
-  const encode = (part: object) => Buffer.from(JSON.stringify(part)).toString('base64url')
   for (const alg of ['none', 'NONE', 'HS256', 'HS512', 'RS256', 'Ed25519', 'ES512']) {
     for (const secret of secrets) {
       const input = `${encode({ alg, kid: 'client-1' })}.${encode(claims)}`

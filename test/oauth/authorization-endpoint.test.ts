@@ -5,6 +5,7 @@ import {
   unverifiedInteraction,
 } from '../../src/oauth/authorization-endpoint.ts'
 import { FakeClock } from '../support/clock.ts'
+import { encode } from '../support/tokens.ts'
 
 const secrets = [Buffer.from('a new secret'), Buffer.from('an old secret')] as const
 const interaction = { parameters: { client_id: 'app', state: 'ä"<' }, startedAtMs: 0 }
@@ -38,7 +39,7 @@ t.test('a form of an older secret is accepted', async (t) => {
 })
 
 t.test('the interaction of an unverified form is read, or there is none', async (t) => {
-  const forge = (content: unknown) => Buffer.from(JSON.stringify(content)).toString('base64url')
+  const forge = (content: unknown) => encode(JSON.stringify(content))
   t.same(unverifiedInteraction(`${forge(interaction)}.mac`), interaction)
   for (const content of [
     { parameters: { state: { toString: null } } },

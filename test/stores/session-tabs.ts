@@ -4,7 +4,6 @@ import type { RotationOutcome, RotationResult } from '../../src/stores/ports.ts'
 import fc from '../support/properties.ts'
 import type { RotatingStore } from '../support/rule-store.ts'
 import { policy, session, t0 } from '../support/sessions.ts'
-import { Timeline } from '../support/timeline.ts'
 
 /**
  * A browser with up to five tabs that share a cookie, behind a network that delays, duplicates, reorders
@@ -244,5 +243,34 @@ export class Browser {
     this.held = cookie ?? this.held
     attempt.waiting.delete(wait)
     if (attempt.waiting.size === 0 && this.#attempt === attempt) this.#attempt = null
+  }
+}
+
+/** Runs events in the order of their times, without waiting. */
+class Timeline {
+  nowMs: number
+  readonly #events: { atMs: number; happen: () => unknown }[] = []
+
+  constructor(startMs: number) {
+    this.nowMs = startMs
+  }
+
+  at(atMs: number, happen: () => unknown): void {
+    this.#events.push({ atMs, happen })
+  }
+
+  in(delayMs: number, happen: () => unknown): void {
+    this.at(this.nowMs + delayMs, happen)
+  }
+
+  /** Runs all events. Events of one time run in the order in which they were added. */
+  async run(): Promise<void> {
+    for (;;) {
+      this.#events.sort((a, b) => a.atMs - b.atMs)
+      const next = this.#events.shift()
+      if (next === undefined) return
+      this.nowMs = Math.max(this.nowMs, next.atMs)
+      await next.happen()
+    }
   }
 }

@@ -7,6 +7,7 @@ import {
   type JsonWebKey,
   randomBytes,
 } from 'node:crypto'
+import { encode } from './tokens.ts'
 
 export type Curve = 'P-256' | 'X25519'
 
@@ -66,8 +67,4 @@ export function encryptFor(pair: EncryptionPair, content: string, parts: Encrypt
   cipher.setAAD(Buffer.from(header))
   const ciphertext = Buffer.concat([cipher.update(content), cipher.final()])
   return [header, '', encode(iv), encode(ciphertext), encode(cipher.getAuthTag())].join('.')
-}
-
-function encode(part: string | Buffer): string {
-  return Buffer.from(part as string).toString('base64url')
 }

@@ -7,10 +7,9 @@ import {
   codeChallengeOf,
 } from '../../src/oauth/authorization-codes.ts'
 import { openAccountStore, openSessionStore } from '../../src/stores/open-stores.ts'
+import { redirectUri } from './oauth.ts'
 import { session } from './sessions.ts'
-
-const codeVerifier = 'a-code-verifier-of-at-least-forty-three-characters'
-const redirectUri = 'https://app.example.com/cb'
+import { codeVerifier, redemption } from './visitor.ts'
 
 /** A public client that gets tokens for a code. */
 export const codeClient = {
@@ -65,12 +64,7 @@ export async function openCodes(t: Test, { cwd, accountsUrl, sessionsUrl }: Shar
     /** Returns the form that redeems a new code. */
     async issue(scope: string): Promise<URLSearchParams> {
       const code = await codes.issue(grant(scope))
-      const fields = { grant_type: 'authorization_code', client_id: clientId, code }
-      return new URLSearchParams({
-        ...fields,
-        redirect_uri: redirectUri,
-        code_verifier: codeVerifier,
-      })
+      return new URLSearchParams({ ...redemption, code })
     },
   }
 }

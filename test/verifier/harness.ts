@@ -1,4 +1,5 @@
 import type { Test } from 'tap'
+import { isGatepassError } from '../../src/core/errors.ts'
 import { algorithmNames } from '../../src/tokens/algorithms.ts'
 import { createFixedKeys, type KeySource, readKeySet } from '../../src/verifier/keys/key-source.ts'
 import type { VerifierOptions } from '../../src/verifier/options.ts'
@@ -25,6 +26,17 @@ export const options: VerifierOptions = {
   audience,
   jwks,
   clock: new FakeClock(now_s * 1000),
+}
+
+/** The pointers of the problems in the error for these options. */
+export function problemsOf(given: unknown): string[] {
+  try {
+    createVerifier(given as VerifierOptions)
+    return []
+  } catch (error) {
+    if (!isGatepassError(error, 'config_invalid')) throw error
+    return (error.problems ?? []).map(({ pointer }) => pointer)
+  }
 }
 
 /** A key source whose keys the test replaces. */

@@ -1,11 +1,10 @@
 import t from 'tap'
-import { isGatepassError } from '../../src/core/errors.ts'
 import type { Algorithm } from '../../src/tokens/algorithms.ts'
 import { createVerifier, type KeySource } from '../../src/verifier/index.ts'
 import { createFixedKeys, readKeySet } from '../../src/verifier/keys/key-source.ts'
 import { FakeClock } from '../support/clock.ts'
 import { audience, claimsWith, headerWith, makeKey, mint, now_s } from '../support/tokens.ts'
-import { answerOf, overEveryAdapter } from './harness.ts'
+import { answerOf, overEveryAdapter, problemsOf } from './harness.ts'
 
 const clock = new FakeClock(now_s * 1000)
 const [issuerA, issuerB] = ['https://a.test', 'https://b.test']
@@ -149,16 +148,6 @@ t.test('a revocation concerns the tokens of its issuer only', async (t) => {
   await expect(tokenOf(keyA, { iss: issuerA }), 'token_revoked')
   await expect(tokenOf(keyB, { iss: issuerB }), 'accepted')
 })
-
-function problemsOf(given: object): string[] {
-  try {
-    createVerifier(given as never)
-    return []
-  } catch (error) {
-    if (!isGatepassError(error, 'config_invalid')) throw error
-    return (error.problems ?? []).map(({ pointer }) => pointer)
-  }
-}
 
 t.test('requires each issuer once, and complete', async (t) => {
   const a = { issuer: issuerA, audience, jwks: jwksOf(keyA) }

@@ -1,19 +1,7 @@
 import t from 'tap'
-import { isGatepassError } from '../../src/core/errors.ts'
 import { createVerifier, type VerifierOptions } from '../../src/verifier/index.ts'
 import { claimsWith, mint, now_s } from '../support/tokens.ts'
-import { keyOf, options } from './harness.ts'
-
-/** The pointers of the problems in the error for these options. */
-function problemsOf(given: unknown): string[] {
-  try {
-    createVerifier(given as VerifierOptions)
-    return []
-  } catch (error) {
-    if (!isGatepassError(error, 'config_invalid')) throw error
-    return (error.problems ?? []).map(({ pointer }) => pointer)
-  }
-}
+import { keyOf, options, problemsOf } from './harness.ts'
 
 t.test('accepts the options of the documentation', async (t) => {
   const remote = { issuer: 'https://auth.example.com', audience: 'https://api.example.com' }

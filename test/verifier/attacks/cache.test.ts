@@ -1,7 +1,7 @@
 import t from 'tap'
 import { createVerifier } from '../../../src/verifier/index.ts'
 import { FakeClock } from '../../support/clock.ts'
-import { claimsWith, makeKey, mint, now_s, withSignature } from '../../support/tokens.ts'
+import { claimsWith, encode, makeKey, mint, now_s, withSignature } from '../../support/tokens.ts'
 import { keyOf, keys, openHarness, options, overEveryAdapter } from '../harness.ts'
 import { JwksServer, serve } from '../jwks-server.ts'
 
@@ -13,7 +13,7 @@ t.test('A21: no token is taken for another that was accepted', async (t) => {
     const token = mint(key)
     await expect(token, 'accepted')
     const [header = '', payload = '', signature = ''] = token.split('.')
-    const admin = Buffer.from(JSON.stringify(claimsWith({ sub: 'admin' }))).toString('base64url')
+    const admin = encode(claimsWith({ sub: 'admin' }))
     await expect(`${header}.${admin}.${signature}`, 'token_signature', 'other claims')
     for (const at of [0, signature.length >> 1, signature.length - 10]) {
       const other = signature[at] === 'A' ? 'B' : 'A'
