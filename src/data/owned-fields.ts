@@ -12,6 +12,7 @@ import {
 } from '../stores/data-store.ts'
 import type { FieldCodec } from './field-cipher.ts'
 
+// For src/http, which imports no code of the stores.
 export { anyVersion, type Expected } from '../stores/data-store.ts'
 
 /** Largest value, as JSON in UTF-8. */
@@ -68,19 +69,15 @@ export interface FieldsContext {
 
 /** The fields of one session or one user. Each call is one round trip to the store. */
 export class OwnedFields {
+  readonly owner: DataOwner
   readonly #context: FieldsContext
-  readonly #owner: DataOwner
   readonly #expiresAtMs: number
 
   /** @param expiresAtMs earliest expiry of the fields after a change */
   constructor(context: FieldsContext, owner: DataOwner, expiresAtMs: number) {
+    this.owner = owner
     this.#context = context
-    this.#owner = owner
     this.#expiresAtMs = expiresAtMs
-  }
-
-  get owner(): DataOwner {
-    return this.#owner
   }
 
   /** Reads all fields as JSON. @throws `store_unavailable` */
@@ -104,7 +101,7 @@ export class OwnedFields {
 
   /** Returns the field as this process read or wrote it last. Its version may be outdated. */
   lastKnown(field: string): FieldText | null {
-    return this.#context.cache.get(this.#owner, field) ?? null
+    return this.#context.cache.get(this.owner, field) ?? null
   }
 
   /**
@@ -150,7 +147,7 @@ export class OwnedFields {
     checkFieldName(field)
     const { store, clock } = this.#context
     const nowMs = clock.nowMs()
-    const outcome = await store.remove({ owner: this.#owner, field, expected, nowMs })
+    const outcome = await store.remove({ owner: this.owner, field, expected, nowMs })
     if (outcome === 'conflict' || outcome === 'ended') throw refusal(outcome)
     return outcome === 'removed'
   }
@@ -158,12 +155,12 @@ export class OwnedFields {
   /** Extends the expiry of all fields as a change does. */
   touch(): Promise<void> {
     const { store, clock } = this.#context
-    return store.touch(this.#owner, this.#expiresAtMs, clock.nowMs())
+    return store.touch(this.owner, this.#expiresAtMs, clock.nowMs())
   }
 
   async #write(field: string, text: string, expected: Expected) {
     const { store, codec, cache, clock } = this.#context
-    const place = { owner: this.#owner, field, version: randomId() }
+    const place = { owner: this.owner, field, version: randomId() }
     const value = codec.encrypt(place, Buffer.from(text))
     const outcome = await store.write({
       ...place,
@@ -175,7 +172,7 @@ export class OwnedFields {
     })
     const { version } = place
     if (outcome === 'written') {
-      cache.set(this.#owner, field, { text, version, stored: value.toString('latin1') })
+      cache.set(this.owner, field, { text, version, stored: value.toString('latin1') })
     }
     return { outcome, version }
   }
@@ -183,7 +180,7 @@ export class OwnedFields {
   /** Returns one of these fields that is present and does not decrypt, or null. */
   async #unreadable(fields: readonly string[] | 'all') {
     const { store, clock } = this.#context
-    for (const [field, stored] of await store.read(this.#owner, fields, clock.nowMs())) {
+    for (const [field, stored] of await store.read(this.owner, fields, clock.nowMs())) {
       if (this.#decrypt(field, stored) === undefined) return { field, version: stored.version }
     }
     return null
@@ -195,14 +192,14 @@ export class OwnedFields {
     if (unreadable === null) return false
     const { store, clock } = this.#context
     const { field, version } = unreadable
-    await store.remove({ owner: this.#owner, field, expected: version, nowMs: clock.nowMs() })
+    await store.remove({ owner: this.owner, field, expected: version, nowMs: clock.nowMs() })
     return true
   }
 
   async #readTexts(fields: readonly string[] | 'all'): Promise<Map<string, FieldText>> {
     const { store, clock } = this.#context
     const found = new Map<string, FieldText>()
-    for (const [name, stored] of await store.read(this.#owner, fields, clock.nowMs())) {
+    for (const [name, stored] of await store.read(this.owner, fields, clock.nowMs())) {
       const field = this.#decrypt(name, stored)
       if (field !== undefined) found.set(name, field)
     }
@@ -213,15 +210,15 @@ export class OwnedFields {
   #decrypt(field: string, { value, version }: StoredField): FieldText | undefined {
     const { codec, cache, onUnreadable } = this.#context
     const stored = value.toString('latin1')
-    const known = cache.get(this.#owner, field)
+    const known = cache.get(this.owner, field)
     if (known?.version === version && known.stored === stored) return known
-    const plain = codec.decrypt({ owner: this.#owner, field, version }, value)
+    const plain = codec.decrypt({ owner: this.owner, field, version }, value)
     if (plain === null) {
       onUnreadable()
       return undefined
     }
     const decrypted = { text: plain.toString(), version, stored }
-    cache.set(this.#owner, field, decrypted)
+    cache.set(this.owner, field, decrypted)
     return decrypted
   }
 }

@@ -5,12 +5,10 @@ export const issuer = new URL('.', document.baseURI).href.replace(/\/$/, '')
 
 /** An error response (RFC 9457). */
 export class Refused extends Error {
-  readonly status: number
   readonly code: string
 
-  constructor(status: number, code: string, title: string) {
+  constructor(code: string, title: string) {
     super(title)
-    this.status = status
     this.code = code
   }
 }
@@ -27,7 +25,7 @@ export async function jsonOf<T>(response: Response): Promise<T> {
   if (response.ok) return value as T
   const { code = 'unknown', title = `The request failed with status ${response.status}.` } =
     (value ?? {}) as Problem
-  throw new Refused(response.status, code, title)
+  throw new Refused(code, title)
 }
 
 async function call<T>(path: string, init?: RequestInit): Promise<T> {
