@@ -1,11 +1,9 @@
-import { pino } from 'pino'
 import t, { type Test } from 'tap'
-import { Metrics } from '../../src/http/metrics.ts'
-import { buildVerifierApp } from '../../src/http/verifier-app.ts'
 import { createVerifier } from '../../src/verifier/verifier.ts'
 import { FakeClock } from '../support/clock.ts'
 import { makeProof, makeProofKey, type ProofParts } from '../support/dpop.ts'
 import { audience, claimsWith, issuer, makeKey, mint, now_s } from '../support/tokens.ts'
+import { openVerifierApp } from '../support/verifier-app.ts'
 
 const signingKey = makeKey('ES256')
 const key = await makeProofKey()
@@ -25,11 +23,8 @@ const forwarded = {
 function start(t: Test, options: { trustedProxies?: readonly string[]; publicUrl?: string }) {
   const jwks = { keys: [signingKey.publicJwk] }
   const verifier = createVerifier({ issuer, audience, jwks, clock: new FakeClock(now_s * 1000) })
-  const logger = pino({ level: 'silent' })
   const { trustedProxies = [], publicUrl } = options
-  const service = { logger, metrics: new Metrics(), version: '0', trustedProxies }
-  const app = buildVerifierApp({ service, verifier, publicUrl })
-  t.teardown(() => app.close())
+  const app = openVerifierApp(t, verifier, { service: { trustedProxies }, publicUrl })
   return async (
     headers: Record<string, string> = {},
     parts: ProofParts = {},

@@ -3,12 +3,12 @@ import { AggregatorRegistry, Histogram, Registry } from 'prom-client'
 import t, { type Test } from 'tap'
 import { createApp } from '../../src/http/app.ts'
 import { Metrics, observeVerifier, RequestHistogram } from '../../src/http/metrics.ts'
-import { buildVerifierApp } from '../../src/http/verifier-app.ts'
 import type { VerifierStatus } from '../../src/verifier/status.ts'
 import { createVerifier } from '../../src/verifier/verifier.ts'
 import { FakeClock } from '../support/clock.ts'
 import fc from '../support/properties.ts'
 import { audience, claimsWith, issuer, makeKey, mint, now_s } from '../support/tokens.ts'
+import { openVerifierApp } from '../support/verifier-app.ts'
 
 function startMeasured(t: Test) {
   const metrics = new Metrics()
@@ -97,11 +97,7 @@ function startVerifier(t: Test) {
   })
   const metrics = new Metrics()
   observeVerifier(metrics.registry, () => verifier.status())
-  const app = buildVerifierApp({
-    service: { logger: pino({ level: 'silent' }), metrics, version: '0' },
-    verifier,
-  })
-  t.teardown(() => app.close())
+  const app = openVerifierApp(t, verifier, { service: { metrics } })
   const call = (token: string, url = '/verify', method: 'GET' | 'PUT' = 'GET') =>
     app.inject({ url, method, headers: { authorization: `Bearer ${token}` } })
   return { call, metrics }

@@ -1,15 +1,14 @@
 import { once } from 'node:events'
 import { get, type IncomingHttpHeaders, METHODS, type OutgoingHttpHeaders } from 'node:http'
-import { pino } from 'pino'
 import t, { type Test } from 'tap'
 import { Metrics } from '../../src/http/metrics.ts'
 import { identityHeaders } from '../../src/http/routes/verify.ts'
-import { buildVerifierApp } from '../../src/http/verifier-app.ts'
 import type { AccessTokenClaims } from '../../src/tokens/access-token.ts'
 import { createVerifier } from '../../src/verifier/verifier.ts'
 import { FakeClock } from '../support/clock.ts'
 import fc from '../support/properties.ts'
 import { audience, claimsWith, issuer, makeKey, mint, now_s } from '../support/tokens.ts'
+import { openVerifierApp } from '../support/verifier-app.ts'
 
 const key = makeKey('ES256')
 const scope = 'data:read data:write'
@@ -24,9 +23,7 @@ async function start(t: Test) {
   const clock = new FakeClock(now_s * 1000)
   const verifier = createVerifier({ issuer, audience, jwks: { keys: [key.publicJwk] }, clock })
   const metrics = new Metrics()
-  const logger = pino({ level: 'silent' })
-  const app = buildVerifierApp({ service: { logger, metrics, version: '0' }, verifier })
-  t.teardown(() => app.close())
+  const app = openVerifierApp(t, verifier, { service: { metrics } })
   const address = await app.listen({ port: 0, host: '127.0.0.1' })
   async function call(
     token: string,
@@ -175,16 +172,8 @@ t.test('the service names wrong claims only if it is configured to', async (t) =
   const authorization = `Bearer ${mint(key, { payload })}`
   const problems = [{ pointer: '/sub', detail: 'must be a string that is not empty' }]
   for (const namesClaims of [undefined, false, true]) {
-    const app = buildVerifierApp({
-      service: {
-        logger: pino({ level: 'silent' }),
-        metrics: new Metrics(),
-        version: '0',
-        ...(namesClaims !== undefined && { namesClaims }),
-      },
-      verifier,
-    })
-    t.teardown(() => app.close())
+    const service = namesClaims === undefined ? {} : { namesClaims }
+    const app = openVerifierApp(t, verifier, { service })
     for (const url of ['/verify', '/whoami']) {
       const response = await app.inject({ url, headers: { authorization } })
       t.match(response.json(), { status: 401, code: 'token_claims' })

@@ -1,17 +1,16 @@
 import { join } from 'node:path'
 import type { InjectOptions } from 'fastify'
-import { pino } from 'pino'
 import type { Test } from 'tap'
 import { randomId } from '../../src/core/secrets.ts'
 import { type DataLifetimes, DataService } from '../../src/data/data-service.ts'
 import { createDataObserver, Metrics } from '../../src/http/metrics.ts'
-import { buildVerifierApp } from '../../src/http/verifier-app.ts'
 import type { DataStore } from '../../src/stores/data-store.ts'
 import { SqliteDataStore } from '../../src/stores/sqlite/data-store.ts'
 import { createVerifier } from '../../src/verifier/verifier.ts'
 import { FakeClock } from './clock.ts'
 import { createTestFolder } from './test-folder.ts'
 import { audience, claimsWith, issuer, makeKey, mint, now_s } from './tokens.ts'
+import { openVerifierApp } from './verifier-app.ts'
 
 export const dataSecret = 'd'.repeat(43)
 export const lifetimes = {
@@ -55,9 +54,9 @@ export async function startVerifier(t: Test, options: VerifierOptions = {}) {
   const metrics = new Metrics()
   const observer = createDataObserver(metrics.registry)
   const secrets = [dataSecret] as const
-  const app = buildVerifierApp({
-    service: { logger: pino({ level: 'silent' }), metrics, version: '0.0.0-test' },
-    verifier: createVerifier({ issuer, audience, jwks: { keys: [key.publicJwk] }, clock }),
+  const verifier = createVerifier({ issuer, audience, jwks: { keys: [key.publicJwk] }, clock })
+  const app = openVerifierApp(t, verifier, {
+    service: { metrics },
     allowedOrigins,
     data: {
       data: new DataService({
@@ -70,7 +69,6 @@ export async function startVerifier(t: Test, options: VerifierOptions = {}) {
       requiresPrecondition,
     },
   })
-  t.teardown(() => app.close())
   await app.ready()
   const call = (
     method: 'GET' | 'HEAD' | 'PUT' | 'DELETE' | 'POST' | 'OPTIONS',

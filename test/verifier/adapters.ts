@@ -1,11 +1,9 @@
 import Fastify, { type FastifyInstance } from 'fastify'
-import { pino } from 'pino'
 import type { Test } from 'tap'
 import { errorCodes, isGatepassError } from '../../src/core/errors.ts'
-import { Metrics } from '../../src/http/metrics.ts'
-import { buildVerifierApp } from '../../src/http/verifier-app.ts'
 import { gatepassAuth } from '../../src/verifier/fastify.ts'
 import type { Verifier } from '../../src/verifier/verifier.ts'
+import { openVerifierApp } from '../support/verifier-app.ts'
 
 /** Presents a token in one way. The answer is the code of an error, or "accepted". */
 export type Present = (token: string) => Promise<string>
@@ -20,24 +18,17 @@ export const adapters: Readonly<Record<string, Adapter>> = {
 
   plugin: async (t, verifier) => {
     const app = Fastify()
+    t.teardown(() => app.close())
     await app.register(gatepassAuth, { verifier })
     app.get('/', (request) => request.auth)
-    return presentTo(t, app, '/')
+    return presentTo(app, '/')
   },
 
-  forwardAuth: async (t, verifier) => {
-    const logger = pino({ level: 'silent' })
-    const app = buildVerifierApp({
-      service: { logger, metrics: new Metrics(), version: '0' },
-      verifier,
-    })
-    return presentTo(t, app, '/verify')
-  },
+  forwardAuth: async (t, verifier) => presentTo(openVerifierApp(t, verifier), '/verify'),
 }
 
-async function presentTo(t: Test, app: FastifyInstance, url: string): Promise<Present> {
+async function presentTo(app: FastifyInstance, url: string): Promise<Present> {
   await app.ready()
-  t.teardown(() => app.close())
   return async (token) => {
     const response = await app.inject({ url, headers: { authorization: `Bearer ${token}` } })
     if (response.statusCode === 200) return 'accepted'

@@ -1,16 +1,14 @@
 import { once } from 'node:events'
 import { createServer, type RequestListener } from 'node:http'
 import { createServer as createSocketServer, type Server, type Socket } from 'node:net'
-import { pino } from 'pino'
 import type { Test } from 'tap'
 import { freePort } from '../../../scripts/free-port.ts'
 import { Draining } from '../../../src/http/draining.ts'
-import { Metrics } from '../../../src/http/metrics.ts'
-import { buildVerifierApp } from '../../../src/http/verifier-app.ts'
-import { createVerifier, type Verifier } from '../../../src/verifier/index.ts'
+import { createVerifier } from '../../../src/verifier/index.ts'
 import { FakeClock } from '../../support/clock.ts'
 import { startHttpServer } from '../../support/http-server.ts'
 import { audience, issuer, makeKey, now_s } from '../../support/tokens.ts'
+import { openVerifierApp } from '../../support/verifier-app.ts'
 import type { RawHeaders } from './client.ts'
 import type { Services } from './services.ts'
 
@@ -93,7 +91,8 @@ export async function startVerifiers(t: Test) {
     const address = { host: hostOf(replica), port }
     if (kind === 'silent') return listen(createSocketServer(), address)
     if (typeof kind === 'function') return listen(createServer(kind), address)
-    const app = serviceOf(kind === 'good' ? verifier : keyless)
+    const service = { trustedProxies: ['127.0.0.1'] }
+    const app = openVerifierApp(t, kind === 'good' ? verifier : keyless, { service })
     app.server.prependListener('request', ({ method = '', url: path = '', rawHeaders: headers }) =>
       requests.push({ replica, method, path, headers, body: '' }),
     )
@@ -111,14 +110,6 @@ export async function startVerifiers(t: Test) {
 }
 
 export type Verifiers = Awaited<ReturnType<typeof startVerifiers>>
-
-/** The verifier service behind a proxy on this machine. */
-function serviceOf(verifier: Verifier) {
-  const logger = pino({ level: 'silent' })
-  const trustedProxies = ['127.0.0.1']
-  const service = { logger, metrics: new Metrics(), version: '0', trustedProxies }
-  return buildVerifierApp({ service, verifier })
-}
 
 async function listen(
   server: Server,

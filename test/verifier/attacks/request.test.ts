@@ -1,11 +1,9 @@
 import Fastify from 'fastify'
-import { pino } from 'pino'
-import t, { type Test } from 'tap'
-import { Metrics } from '../../../src/http/metrics.ts'
-import { buildVerifierApp } from '../../../src/http/verifier-app.ts'
+import t from 'tap'
 import { gatepassAuth } from '../../../src/verifier/fastify.ts'
 import { createVerifier } from '../../../src/verifier/index.ts'
 import { claimsWith, mint, now_s } from '../../support/tokens.ts'
+import { openVerifierApp } from '../../support/verifier-app.ts'
 import { keyOf, openHarness, options } from '../harness.ts'
 
 const key = keyOf('ES256')
@@ -24,19 +22,8 @@ const forged = {
   forwarded: 'for=127.0.0.1;host=admin',
 }
 
-function openService(t: Test) {
-  const logger = pino({ level: 'silent' })
-  const verifier = createVerifier(options)
-  const app = buildVerifierApp({
-    service: { logger, metrics: new Metrics(), version: '0' },
-    verifier,
-  })
-  t.teardown(() => app.close())
-  return app
-}
-
 t.test('A24: forged headers open nothing, and none comes back', async (t) => {
-  const service = openService(t)
+  const service = openVerifierApp(t, createVerifier(options))
   const plugin = Fastify()
   await plugin.register(gatepassAuth, options)
   plugin.get('/verify', (request) => request.auth)
@@ -52,7 +39,7 @@ t.test('A24: forged headers open nothing, and none comes back', async (t) => {
 })
 
 t.test('A24: the headers that the service gives are those of the token', async (t) => {
-  const service = openService(t)
+  const service = openVerifierApp(t, createVerifier(options))
   for (const headers of [{ authorization }, { ...forged, authorization }]) {
     const response = await service.inject({ url: '/verify', headers })
     const given = Object.entries(response.headers).filter(([name]) => /^x[-_]/.test(name))
@@ -72,7 +59,7 @@ t.test('A24: the headers that the service gives are those of the token', async (
 })
 
 t.test('A24: two credentials, or one in another place, are not one', async (t) => {
-  const service = openService(t)
+  const service = openVerifierApp(t, createVerifier(options))
   const token = mint(key)
   const others = [
     { authorization: `Bearer ${token}, Bearer ${token}` },
@@ -92,7 +79,7 @@ t.test('A24: two credentials, or one in another place, are not one', async (t) =
 })
 
 t.test('A27: the issuer is the configured one, whatever the Host header says', async (t) => {
-  const service = openService(t)
+  const service = openVerifierApp(t, createVerifier(options))
   const payload = claimsWith({ iss: 'https://thief.test' })
   const headers = { host: 'thief.test', 'x-forwarded-host': 'thief.test' }
   const other = `Bearer ${mint(key, { payload })}`
