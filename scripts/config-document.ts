@@ -1,7 +1,12 @@
 import * as z from 'zod'
 import { type ClientSettings, clientSchema, defaultClients } from '../src/config/clients.ts'
-import { allowedValues, environmentName } from '../src/config/setting.ts'
-import { type settings as allSettings, type SettingName, settings } from '../src/config/settings.ts'
+import { allowedValues } from '../src/config/load.ts'
+import {
+  environmentName,
+  type Setting,
+  type SettingName,
+  settings,
+} from '../src/config/settings.ts'
 
 /** Generates docs/config.md. Defaults and limits come from the schemas. */
 export function configDocument(): string {
@@ -18,7 +23,6 @@ export function configDocument(): string {
   return `${parts.map((part) => part.trim()).join('\n\n')}\n`
 }
 
-type Setting = (typeof allSettings)[number]
 type Row = readonly string[]
 
 /** Settings that are documented in the section of another setting. */

@@ -5,8 +5,7 @@ import {
   type LoadOptions,
   loadConfig,
 } from '../config/load.ts'
-import { environmentName, type Role } from '../config/setting.ts'
-import type { SettingName, Settings } from '../config/settings.ts'
+import { environmentName, type Role, type SettingName, type Settings } from '../config/settings.ts'
 import { GatepassError } from '../core/errors.ts'
 import { accessTokenType, type TokenType } from '../tokens/access-token.ts'
 

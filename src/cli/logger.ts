@@ -1,7 +1,6 @@
 import { constants, fstatSync, openSync, write, writeSync } from 'node:fs'
 import { type DestinationStream, type Logger, pino } from 'pino'
-import type { Role } from '../config/setting.ts'
-import type { Settings } from '../config/settings.ts'
+import type { Role, Settings } from '../config/settings.ts'
 
 /** Creates a logger of JSON lines. After a gap it logs how many lines the output dropped. */
 export function createLogger(

@@ -1,8 +1,7 @@
 import cluster from 'node:cluster'
 import type { FastifyInstance } from 'fastify'
 import type { Logger } from 'pino'
-import { environmentName } from '../config/setting.ts'
-import type { Settings } from '../config/settings.ts'
+import { environmentName, type Settings } from '../config/settings.ts'
 import { errorCodes, GatepassError } from '../core/errors.ts'
 import {
   buildAdminApp,

@@ -7,8 +7,14 @@ import { isPostgres, webhookAddress } from '../stores/open-stores.ts'
 import { parsePostgresUrl } from '../stores/postgres/url.ts'
 import { parseRedisUrl } from '../stores/redis/url.ts'
 import { isLocal } from '../stores/server-url.ts'
-import { environmentName, type Role } from './setting.ts'
-import { dataUrl, keyPolicy, type SettingName, type Settings } from './settings.ts'
+import {
+  dataUrl,
+  environmentName,
+  keyPolicy,
+  type Role,
+  type SettingName,
+  type Settings,
+} from './settings.ts'
 import { hasCredentials, isRemoteHttp } from './validators.ts'
 
 /**

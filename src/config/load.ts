@@ -1,11 +1,19 @@
 import { readFileSync } from 'node:fs'
 import { resolve } from 'node:path'
-import type * as z from 'zod'
+import * as z from 'zod'
 import { type FieldProblem, GatepassError } from '../core/errors.ts'
 import { isJsonObject } from '../tokens/strict-decoding.ts'
 import { crossCheck } from './checks.ts'
-import { allowedValues, asJson, environmentName, type Role } from './setting.ts'
-import { type SettingName, type Settings, settings, settingsOf } from './settings.ts'
+import {
+  asJson,
+  environmentName,
+  type Role,
+  type Setting,
+  type SettingName,
+  type Settings,
+  settings,
+  settingsOf,
+} from './settings.ts'
 
 export type Environment = Readonly<Record<string, string | undefined>>
 
@@ -78,11 +86,7 @@ export function loadConfig(options: LoadOptions): LoadedConfig {
 }
 
 /** Words for a value that the schema refuses. They never repeat the value. */
-function detailOf(
-  setting: (typeof settings)[number],
-  value: unknown,
-  issue: z.core.$ZodIssue,
-): string {
+function detailOf(setting: Setting, value: unknown, issue: z.core.$ZodIssue): string {
   if (value === undefined || issue.message.endsWith(' received undefined')) {
     return 'is required and not set'
   }
@@ -100,6 +104,14 @@ function detailOf(
     typeof value === 'string' && setting.schema.safeParse(setting.fromText(value)).success
   const range = typeof allowed === 'string' ? allowed : allowed.join(' or ')
   return `must be ${range}${isQuoted ? ', without quotation marks' : ''}`
+}
+
+/** The allowed values of an enumeration or a flag, or the range of a number; null for all others. */
+export function allowedValues({ schema, unit }: Setting): readonly string[] | string | null {
+  const form = z.toJSONSchema(schema, { io: 'input' })
+  if (form.enum !== undefined) return form.enum.map(String)
+  if (form.type === 'boolean') return ['true', 'false']
+  return form.type === 'integer' ? `${form.minimum} to ${form.maximum} ${unit}`.trim() : null
 }
 
 interface SettingsFile {
@@ -146,7 +158,7 @@ function faultIn(text: string): string {
 }
 
 function findValue(
-  setting: (typeof settings)[number],
+  setting: Setting,
   options: LoadOptions,
   file: SettingsFile,
   problems: FieldProblem[],

@@ -5,17 +5,8 @@ import { redisSchemes } from '../stores/redis/url.ts'
 import { tokenTypes } from '../tokens/access-token.ts'
 import { algorithmNames } from '../tokens/algorithms.ts'
 import { importDecryptionKey, importEncryptionKey } from '../tokens/encryption-key.ts'
+import { parseStrictJson } from '../tokens/strict-decoding.ts'
 import { clientsSchema, defaultClients } from './clients.ts'
-import {
-  asFlag,
-  asJson,
-  asList,
-  asNumber,
-  asText,
-  type Role,
-  type Setting,
-  setting,
-} from './setting.ts'
 import {
   addressRange,
   audienceName,
@@ -23,7 +14,6 @@ import {
   hostPattern,
   jwk,
   listenHost,
-  listOf,
   origin,
   port,
   refuseDuplicates,
@@ -32,6 +22,55 @@ import {
   storeUrl,
   webhookSecret,
 } from './validators.ts'
+
+export type Role = 'issuer' | 'verifier'
+
+/** A setting: its meaning, its allowed values, and how its text form is parsed. */
+export interface Setting {
+  /** Name in the settings file. The environment variable is `GATEPASS_` and this name in capitals. */
+  readonly name: SettingName
+  /** Validates a value and supplies the default. */
+  readonly schema: z.ZodType
+  /** Parses the text of an environment variable into the input of the schema. */
+  readonly fromText: (text: string) => unknown
+  readonly description: string
+  /** Unit of a number; '' for everything else. */
+  readonly unit: string
+  /** The value is never shown. */
+  readonly secret: boolean
+  /** The processes that read the setting. */
+  readonly roles: readonly Role[]
+  /** The default, if it differs by role. */
+  readonly defaultByRole?: Readonly<Record<Role, unknown>>
+}
+
+type Extras = Partial<Pick<Setting, 'secret' | 'defaultByRole'>>
+
+/** Returns a function that declares settings of one kind. A setting's name is its key in the table. */
+function declare(fromText: Setting['fromText']) {
+  return <T>(
+    roles: readonly Role[],
+    schema: z.ZodType<T>,
+    description: string,
+    extras: Extras = {},
+  ) => ({ roles, schema, fromText, description, secret: false, ...extras })
+}
+
+const text = declare((text) => text)
+const number = declare(asNumber)
+const flag = declare(asFlag)
+const json = declare(asJson)
+
+/** Declares a list, which the settings file may also give as one text. */
+function list<T>(
+  roles: readonly Role[],
+  schema: z.ZodType<T>,
+  description: string,
+  extras?: Extras,
+) {
+  const items = z.preprocess((value) => (typeof value === 'string' ? asList(value) : value), schema)
+  return declare(asList)(roles, items, description, extras)
+}
 
 const day_s = 86_400
 const dataSchemes = ['sqlite:', ...redisSchemes, 'memcached:', 'memcacheds:']
@@ -63,288 +102,230 @@ const decryptionKeysSchema = z
 
 /** All settings, in the order of the documentation. */
 const table = {
-  mode: setting(
+  mode: text(
     both,
     z.enum(['production', 'development']).default('production'),
-    asText,
     'In `production`, unsafe settings prevent startup. In `development`, the answer to a refused token names [its wrong claims](errors.md#wrong-claims).',
   ),
-  issuer: setting(
+  issuer: text(
     both,
     baseUrl.default('http://localhost:4000'),
-    asText,
     'The `iss` of every token, and the public base URL of the issuer.',
   ),
-  audience: setting(
+  audience: text(
     both,
     audienceName.default('http://localhost'),
-    asText,
     'The default `aud` of issued tokens, and the `aud` that a verifier accepts.',
   ),
-  host: setting(
+  host: text(
     both,
     listenHost.default('127.0.0.1'),
-    asText,
     'The address to listen on. `localhost` means `127.0.0.1`.',
   ),
-  port: setting(both, port, asNumber, 'The port to listen on; 0 picks a free one.', {
+  port: number(both, port, 'The port to listen on; 0 picks a free one.', {
     defaultByRole: { issuer: 4000, verifier: 4100 },
   }),
-  admin_port: setting(
+  admin_port: number(
     both,
     port,
-    asNumber,
     'The port of `/livez`, `/readyz` and `/metrics`; 0 picks a free one.',
     { defaultByRole: { issuer: 4001, verifier: 4101 } },
   ),
-  admin_hosts: setting(
+  admin_hosts: list(
     both,
-    listOf(z.array(hostPattern).max(100).default([])),
-    asList,
+    z.array(hostPattern).max(100).default([]),
     '[Host names of the admin port](operations.md#the-name-of-the-admin-port), besides IP addresses, `localhost` and names without a dot.',
   ),
-  accounts_url: setting(
+  accounts_url: text(
     issuer,
     storeUrl('sqlite:', ...postgresSchemes, 'webhook+https://', 'webhook+http://').default(
       'sqlite:.gatepass/accounts.db',
     ),
-    asText,
     'The store of accounts ([stores](stores.md)). `webhook+https://` and an address is an existing user base ([webhook](webhook.md)).',
   ),
-  sessions_url: setting(
+  sessions_url: text(
     issuer,
     storeUrl('sqlite:', ...postgresSchemes, ...redisSchemes).default(
       'sqlite:.gatepass/sessions.db',
     ),
-    asText,
     'The store of sessions, the revocation log and the counters of failed logins ([stores](stores.md)).',
   ),
-  sessions_replicas: setting(
+  sessions_replicas: number(
     issuer,
     z.int().min(0).max(16).default(0),
-    asNumber,
     'Redis replicas that must confirm a login or a sign-out before it is acknowledged ([what a fail-over loses](stores.md#what-a-fail-over-loses)).',
   ),
-  keys_url: setting(
+  keys_url: text(
     issuer,
     storeUrl('file:', ...postgresSchemes).default('file:keys'),
-    asText,
     'The store of signing keys ([stores](stores.md)).',
   ),
-  plaintext_stores: setting(
+  plaintext_stores: flag(
     both,
     z.boolean().default(false),
-    asFlag,
     'Allows stores on other machines without TLS in production. Safe only on a private network.',
   ),
-  keys_secret: setting(
+  keys_secret: list(
     issuer,
-    listOf(z.array(secret).max(8).default([])),
-    asList,
+    z.array(secret).max(8).default([]),
     '[The secrets that encrypt private signing keys](operations.md#the-key-secret), newest first: the first encrypts, all decrypt. Unset means those of GATEPASS_SECRET.',
     { secret: true },
   ),
-  secret: setting(
+  secret: list(
     issuer,
-    listOf(z.array(secret).min(1, 'must not be empty').max(8)),
-    asList,
+    z.array(secret).min(1, 'must not be empty').max(8),
     '[The secrets that authenticate refresh tokens](operations.md#the-refresh-secret), newest first: the first signs new tokens, all are accepted.',
     { secret: true },
   ),
-  webhook_secret: setting(
+  webhook_secret: list(
     issuer,
-    listOf(z.array(webhookSecret).max(8).default([])),
-    asList,
+    z.array(webhookSecret).max(8).default([]),
     '[The secrets that sign messages to a user base](webhook.md#replace-the-secret), newest first. All secrets sign.',
     { secret: true },
   ),
-  algorithm: setting(
+  algorithm: text(
     issuer,
     z.enum(algorithmNames).default('ES256'),
-    asText,
     'The signature algorithm of access tokens and ID tokens.',
   ),
-  access_ttl_s: setting(
-    both,
-    seconds(1, day_s).default(300),
-    asNumber,
-    'The lifetime of an access token.',
-    { unit: 'seconds' },
-  ),
-  token_type: setting(
+  access_ttl_s: number(both, seconds(1, day_s).default(300), 'The lifetime of an access token.'),
+  token_type: text(
     both,
     z.enum(tokenTypes).default('at+jwt'),
-    asText,
     'The `typ` of access tokens. `JWT` is for gateways that refuse `at+jwt`: an issuer signs it, and verifiers accept both.',
   ),
-  grace_s: setting(
+  grace_s: number(
     issuer,
     seconds(0, 600).default(10),
-    asNumber,
     'The grace period: how long a replaced refresh token still answers. 0 is the strict rule of RFC 9700 §4.14.',
-    { unit: 'seconds' },
   ),
-  session_idle_s: setting(
+  session_idle_s: number(
     issuer,
     seconds(1, 400 * day_s).default(14 * day_s),
-    asNumber,
     'A session that is not refreshed for this long expires.',
-    { unit: 'seconds' },
   ),
-  session_max_s: setting(
+  session_max_s: number(
     both,
     seconds(1, 400 * day_s).default(90 * day_s),
-    asNumber,
     'The longest lifetime of a session, however often it is refreshed.',
-    { unit: 'seconds' },
   ),
-  key_rotation_s: setting(
+  key_rotation_s: number(
     issuer,
     seconds(1, 400 * day_s).default(30 * day_s),
-    asNumber,
     'How long a signing key signs.',
-    { unit: 'seconds' },
   ),
-  jwks_max_age_s: setting(
+  jwks_max_age_s: number(
     issuer,
     seconds(1, day_s).default(300),
-    asNumber,
     'How long a verifier may use its copy of the JWKS.',
-    { unit: 'seconds' },
   ),
-  clock_skew_s: setting(
+  clock_skew_s: number(
     both,
     seconds(0, 60).default(5),
-    asNumber,
     'The largest difference between the clocks of two machines.',
-    { unit: 'seconds' },
   ),
-  allowed_origins: setting(
+  allowed_origins: list(
     both,
-    listOf(z.array(origin).max(100).default([])),
-    asList,
+    z.array(origin).max(100).default([]),
     'Front ends on other origins. They may call the issuer with cookies (CORS with credentials), and `/whoami` and `/data` of a verifier with a token.',
   ),
-  trusted_proxies: setting(
+  trusted_proxies: list(
     both,
-    listOf(z.array(addressRange).max(100).default([])),
-    asList,
+    z.array(addressRange).max(100).default([]),
     'Reverse proxies in front of the service, as addresses or CIDR ranges. The issuer takes [the client address](operations.md#behind-a-reverse-proxy) from their `X-Forwarded-For`, the verifier the target of [a DPoP proof](verifier.md#dpop) from their `X-Forwarded-*`.',
   ),
-  cookie_secure: setting(
+  cookie_secure: flag(
     issuer,
     z.boolean().default(true),
-    asFlag,
     'Whether the refresh cookie needs https (`__Host-` name and `Secure`; browsers and curl treat localhost as safe). `false` is for development only.',
   ),
-  clients: setting(
+  clients: json(
     issuer,
     clientsSchema.default(defaultClients),
-    asJson,
     '[The applications](#clients) that ask for tokens.',
   ),
-  dpop_nonce: setting(
+  dpop_nonce: text(
     issuer,
     z.enum(['off', 'required']).default('off'),
-    asText,
     'Whether DPoP proofs at the issuer must have [a nonce of the issuer](security.md#nonces-of-the-issuer).',
   ),
-  audiences: setting(
+  audiences: json(
     issuer,
     audiencesSchema.default([]),
-    asJson,
     'The audiences whose tokens are [encrypted](verifier.md#encrypted-tokens): `audience` and `encryption_key`, a public JWK.',
   ),
-  decryption_keys: setting(
+  decryption_keys: json(
     both,
     decryptionKeysSchema.default([]),
-    asJson,
     'The private JWKs that decrypt tokens for the audience of a verifier. An issuer needs them only [for its own routes](verifier.md#at-the-issuers-own-routes).',
     { secret: true },
   ),
-  encrypted_tokens: setting(
+  encrypted_tokens: text(
     verifier,
     z.enum(['required', 'optional']).optional(),
-    asText,
     'Whether a token must be encrypted if GATEPASS_DECRYPTION_KEYS is set. Unset means `required`; `optional` is for a migration.',
   ),
-  argon2_memory_kib: setting(
+  argon2_memory_kib: number(
     issuer,
     z.int().min(8).max(1_048_576).default(19_456),
-    asNumber,
     'Memory of one Argon2id hash. A hash with less memory is replaced at the next login.',
-    { unit: 'KiB' },
   ),
-  argon2_passes: setting(
+  argon2_passes: number(
     issuer,
     z.int().min(1).max(64).default(2),
-    asNumber,
     'Passes of Argon2id over its memory.',
   ),
-  argon2_parallelism: setting(
+  argon2_parallelism: number(
     issuer,
     z.int().min(1).max(16).default(1),
-    asNumber,
     'Parallel lanes of Argon2id.',
   ),
-  hash_queue_max: setting(
+  hash_queue_max: number(
     issuer,
     z.int().min(1).max(100_000).default(256),
-    asNumber,
     'Logins that may wait for their password hash. Further logins get 503.',
   ),
-  hash_queue_wait_s: setting(
+  hash_queue_wait_s: number(
     issuer,
     seconds(1, 60).default(2),
-    asNumber,
     'Longest wait of a login for its password hash. A login that would wait longer gets 503 immediately. The browser client gives up after 8 seconds.',
-    { unit: 'seconds' },
   ),
-  public_url: setting(
+  public_url: text(
     verifier,
     baseUrl.optional(),
-    asText,
     'The public address of the services behind the proxy, which [DPoP proofs](verifier.md#dpop) are for. Unset means the address of the request.',
   ),
-  jwks_url: setting(
+  jwks_url: text(
     verifier,
     baseUrl.optional(),
-    asText,
     'The address of the JWKS, if it is not below the address of the issuer (a name inside a cluster).',
   ),
-  jwks_file: setting(
+  jwks_file: text(
     verifier,
     z.string().min(1).max(4096).optional(),
-    asText,
     'A file with the last JWKS, so that a verifier can [start without the issuer](operations.md#start-without-the-issuer).',
   ),
-  revocations: setting(
+  revocations: text(
     verifier,
     z.enum(['stream', 'poll', 'off']).default('stream'),
-    asText,
     'How a verifier receives [revocations](verifier.md#revocations). `stream` polls while no stream is available. `off`: a token is accepted until it expires.',
   ),
-  revocations_url: setting(
+  revocations_url: text(
     verifier,
     baseUrl.optional(),
-    asText,
     'The address of the revocation feed. Unset means `/revocations` beside the `/.well-known` of GATEPASS_JWKS_URL, or below the address of the issuer.',
   ),
-  revocations_poll_s: setting(
+  revocations_poll_s: number(
     verifier,
     seconds(1, 3600).default(5),
-    asNumber,
     'The interval of polls while no stream is available.',
-    { unit: 'seconds' },
   ),
-  revocations_max_staleness_s: setting(
+  revocations_max_staleness_s: number(
     verifier,
     seconds(10, day_s).optional(),
-    asNumber,
     'A verifier whose revocations are older answers 503 ([fail closed](verifier.md#fail-open-or-closed)). Unset means fail open.',
-    { unit: 'seconds' },
   ),
-  data_url: setting(
+  data_url: text(
     both,
     z
       .string()
@@ -353,73 +334,58 @@ const table = {
         `must be off, or start with ${dataSchemes.join(' or ')}`,
       )
       .optional(),
-    asText,
     `The store of [session data](session-data.md), or \`off\`. Unset means \`${defaultDataUrl}\` if GATEPASS_DATA_SECRET is set, and else \`off\`. Verifiers read and write session data; issuers delete it with its session.`,
   ),
-  data_secret: setting(
+  data_secret: list(
     both,
-    listOf(z.array(secret).max(8).default([])),
-    asList,
+    z.array(secret).max(8).default([]),
     '[The secrets that encrypt session data](session-data.md#encryption), newest first: the first encrypts, all decrypt. An issuer needs one only for `gatepass data export`.',
     { secret: true },
   ),
-  data_deadline_ms: setting(
+  data_deadline_ms: number(
     both,
     z.int().min(10).max(10_000).default(250),
-    asNumber,
     'Timeout of a call to the store of session data; the answer is then 503.',
-    { unit: 'milliseconds' },
   ),
-  data_replicas: setting(
+  data_replicas: number(
     both,
     z.int().min(0).max(16).default(0),
-    asNumber,
     'Redis replicas that must confirm a change of session data before it is acknowledged ([what a fail-over loses](session-data.md#durability)).',
   ),
-  data_user_ttl_s: setting(
+  data_user_ttl_s: number(
     verifier,
     seconds(1, 3650 * day_s).default(400 * day_s),
-    asNumber,
     'How long the data of a user is kept after its last change.',
-    { unit: 'seconds' },
   ),
-  data_precondition: setting(
+  data_precondition: text(
     verifier,
     z.enum(['optional', 'required']).default('optional'),
-    asText,
     'Whether each change by `/data` must carry `If-Match` or `If-None-Match: *`.',
   ),
-  playground: setting(
+  playground: flag(
     issuer,
     z.boolean().default(false),
-    asFlag,
     'Serves [the playground](playground.md#access). `gatepass dev` turns it on. Not available with several workers.',
   ),
-  log_level: setting(
+  log_level: text(
     both,
     z.enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent']).default('info'),
-    asText,
     'The lowest severity that is logged. Audit lines are `info`; `debug` adds one line per request.',
   ),
-  workers: setting(
+  workers: number(
     both,
     z.int().min(1).max(256).default(1),
-    asNumber,
     '[Processes](operations.md#processes) behind one port.',
   ),
-  drain_s: setting(
+  drain_s: number(
     both,
     seconds(0, 300).default(5),
-    asNumber,
     'How long the service accepts requests after SIGTERM has turned its readiness to 503. Set it longer than the health-check interval of the balancer.',
-    { unit: 'seconds' },
   ),
-  shutdown_s: setting(
+  shutdown_s: number(
     both,
     seconds(1, 300).default(10),
-    asNumber,
     'How long requests in progress may take to finish after GATEPASS_DRAIN_S.',
-    { unit: 'seconds' },
   ),
 }
 
@@ -428,9 +394,11 @@ export type SettingName = keyof typeof table
 /** The value of every setting. */
 export type Settings = { readonly [N in SettingName]: z.infer<(typeof table)[N]['schema']> }
 
-export const settings: readonly (Setting & { readonly name: SettingName })[] = Object.entries(
-  table,
-).map(([name, rest]) => ({ name: name as SettingName, ...rest }))
+export const settings: readonly Setting[] = Object.entries(table).map(([name, rest]) => ({
+  name: name as SettingName,
+  unit: unitOf(name),
+  ...rest,
+}))
 
 /** Returns the settings that a process of this role reads. */
 export function settingsOf(role: Role) {
@@ -453,4 +421,33 @@ export function dataUrl({
 }: Pick<Settings, 'data_url' | 'data_secret'>): string | null {
   if (data_url === 'off') return null
   return data_url ?? (data_secret.length > 0 ? defaultDataUrl : null)
+}
+
+/** Returns the environment variable of a setting: `access_ttl_s` → `GATEPASS_ACCESS_TTL_S`. */
+export function environmentName(name: string): string {
+  return `GATEPASS_${name.toUpperCase()}`
+}
+
+/** The name of a number ends in the unit of the number. */
+function unitOf(name: string): string {
+  const [, suffix = ''] = /_(s|ms|kib)$/.exec(name) ?? []
+  return { s: 'seconds', ms: 'milliseconds', kib: 'KiB' }[suffix] ?? ''
+}
+
+/** Text that is not a number is returned unchanged, so that the schema reports the problem. */
+function asNumber(text: string): unknown {
+  return text.trim() !== '' && Number.isFinite(Number(text)) ? Number(text) : text
+}
+
+function asFlag(text: string): unknown {
+  return { true: true, '1': true, false: false, '0': false }[text.trim().toLowerCase()] ?? text
+}
+
+/** Splits a list at commas and white space. */
+function asList(text: string): unknown {
+  return text.split(/[\s,]+/).filter((item) => item !== '')
+}
+
+export function asJson(text: string): unknown {
+  return parseStrictJson(Buffer.from(text)) ?? text
 }

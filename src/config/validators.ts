@@ -1,6 +1,5 @@
 import { isIP } from 'node:net'
 import * as z from 'zod'
-import { asList } from './setting.ts'
 
 /** Validators that several settings share. */
 
@@ -96,10 +95,6 @@ export const addressRange = z.string().refine((text) => {
     /^\d{1,3}$/.test(prefix) && Number(prefix) >= 1 && Number(prefix) <= bits && rest.length === 0
   )
 }, 'must be an IP address or a range such as 10.0.0.0/8')
-
-/** A list, which the settings file may also give as one text. */
-export const listOf = <T extends z.ZodType>(list: T) =>
-  z.preprocess((value) => (typeof value === 'string' ? asList(value) : value), list)
 
 type Imported = { readonly ok: true } | { readonly ok: false; readonly reason: string }
 

@@ -1,6 +1,6 @@
 import t from 'tap'
 import { loadConfig } from '../../src/config/load.ts'
-import type { Role } from '../../src/config/setting.ts'
+import type { Role } from '../../src/config/settings.ts'
 import { createClientSecret } from '../../src/oauth/client-secret.ts'
 import { makeEncryptionPair } from '../support/encryption.ts'
 import { problemsOf } from '../support/settings.ts'

@@ -1,7 +1,6 @@
 import t from 'tap'
 import { loadConfig } from '../../src/config/load.ts'
-import type { Role } from '../../src/config/setting.ts'
-import { dataUrl } from '../../src/config/settings.ts'
+import { dataUrl, type Role } from '../../src/config/settings.ts'
 import { problemsOf } from '../support/settings.ts'
 
 const secret = 's'.repeat(32)

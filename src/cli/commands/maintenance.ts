@@ -1,8 +1,9 @@
 import type { Source } from '../../config/load.ts'
-import { environmentName, type Role } from '../../config/setting.ts'
 import {
   settings as allSettings,
   dataUrl,
+  environmentName,
+  type Role,
   type SettingName,
   type Settings,
 } from '../../config/settings.ts'

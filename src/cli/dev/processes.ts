@@ -5,8 +5,12 @@ import { constants as system } from 'node:os'
 import { isAbsolute, join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
-import { environmentName } from '../../config/setting.ts'
-import { settings as allSettings, dataUrl, type Settings } from '../../config/settings.ts'
+import {
+  settings as allSettings,
+  dataUrl,
+  environmentName,
+  type Settings,
+} from '../../config/settings.ts'
 import { GatepassError } from '../../core/errors.ts'
 import { programBeside } from '../../core/files.ts'
 import type { ReplicaKind } from '../../playground/api.ts'
