@@ -1,17 +1,15 @@
 import { isIP } from 'node:net'
 import * as z from 'zod'
+import { isLocal } from '../stores/server-url.ts'
 
 /** Validators that several settings share. */
 
 export const seconds = (min: number, max: number) => z.int().min(min).max(max)
 export const port = z.int().min(0).max(65_535)
 
-/** Hosts that only this machine can reach, where plain http is safe. */
-const loopbackHosts = new Set(['localhost', '127.0.0.1', '[::1]'])
-
 /** Whether others in the network can read what is sent to an http(s) address. */
 export function isRemoteHttp({ protocol, hostname }: URL): boolean {
-  return protocol !== 'https:' && !loopbackHosts.has(hostname)
+  return protocol !== 'https:' && !isLocal({ host: hostname.replace(/^\[|\]$/g, '') })
 }
 
 /**
