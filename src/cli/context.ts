@@ -26,14 +26,8 @@ export function configOf(
   role: Role,
   options: Pick<LoadOptions, 'defaults' | 'optional'> = {},
 ): LoadedConfig {
-  const { env, cwd, configFile } = context
-  return loadConfig({
-    role,
-    env,
-    cwd,
-    ...(configFile !== undefined && { file: configFile }),
-    ...options,
-  })
+  const { env, cwd, configFile: file } = context
+  return loadConfig({ role, env, cwd, file, ...options })
 }
 
 /** Loads the issuer's settings for a command that issues no tokens and so needs no `GATEPASS_SECRET`. */

@@ -23,20 +23,18 @@ export interface LoadOptions {
   /** Base folder of relative paths. */
   readonly cwd: string
   /** The settings file. Default: `gatepass.json` in `cwd`, if it exists. */
-  readonly file?: string
+  readonly file?: string | undefined
   /** Defaults of `gatepass dev`. The settings file and the environment override them. */
   readonly defaults?: Readonly<Partial<Record<SettingName, unknown>>>
   /** Settings that the caller does not need: they may be missing or break a rule between settings. */
   readonly optional?: readonly SettingName[]
 }
 
-/** The origin of a value. */
-export type Source = 'default' | 'dev' | { readonly file: string } | { readonly env: string }
-
 export interface EffectiveSetting {
   readonly name: SettingName
   readonly value: unknown
-  readonly source: Source
+  /** `default`, `dev` (`gatepass dev`), the path of the settings file, or an environment variable. */
+  readonly source: string
 }
 
 export interface LoadedConfig {
@@ -73,7 +71,7 @@ export function loadConfig(options: LoadOptions): LoadedConfig {
     if (found.value === undefined && options.optional?.includes(setting.name)) continue
     for (const issue of parsed.error.issues) {
       problems.push({
-        pointer: [nameAt(found.source, setting.name), ...issue.path].join('/'),
+        pointer: [found.pointer, ...issue.path].join('/'),
         detail: detailOf(setting, found.value, issue),
       })
     }
@@ -157,12 +155,19 @@ function faultIn(text: string): string {
   }
 }
 
+interface FoundValue {
+  readonly value: unknown
+  readonly source: string
+  /** The name of the setting in its source, for a problem. */
+  readonly pointer: string
+}
+
 function findValue(
   setting: Setting,
   options: LoadOptions,
   file: SettingsFile,
   problems: FieldProblem[],
-): { value: unknown; source: Source } | null {
+): FoundValue | null {
   const variable = environmentName(setting.name)
   const fileVariable = `${variable}_FILE`
   const text = textOf(options.env, variable)
@@ -171,7 +176,9 @@ function findValue(
     problems.push({ pointer: variable, detail: `is set twice: ${fileVariable} is set too` })
     return null
   }
-  if (text !== undefined) return { value: setting.fromText(text), source: { env: variable } }
+  if (text !== undefined) {
+    return { value: setting.fromText(text), source: variable, pointer: variable }
+  }
   if (mounted !== undefined) {
     try {
       // An editor adds a newline at the end, which is not part of a secret.
@@ -180,18 +187,19 @@ function findValue(
         problems.push({ pointer: fileVariable, detail: `${mounted} is empty` })
         return null
       }
-      return { value: setting.fromText(content), source: { env: fileVariable } }
+      return { value: setting.fromText(content), source: fileVariable, pointer: fileVariable }
     } catch (error) {
       problems.push({ pointer: fileVariable, detail: `${mounted} cannot be read (${code(error)})` })
       return null
     }
   }
   if (Object.hasOwn(file.values, setting.name)) {
-    return { value: file.values[setting.name], source: { file: file.path } }
+    return { value: file.values[setting.name], source: file.path, pointer: setting.name }
   }
   const dev = options.defaults?.[setting.name]
-  if (dev !== undefined) return { value: dev, source: 'dev' }
-  return { value: setting.defaultByRole?.[options.role], source: 'default' }
+  if (dev !== undefined) return { value: dev, source: 'dev', pointer: variable }
+  const value = setting.defaultByRole?.[options.role]
+  return { value, source: 'default', pointer: variable }
 }
 
 /**
@@ -202,11 +210,6 @@ function textOf(env: Environment, name: string): string | undefined {
   const text = env[name] || undefined
   const isOfKubernetes = name.endsWith('_PORT') && /^(tcp|udp|sctp):\/\//.test(text ?? '')
   return isOfKubernetes ? undefined : text
-}
-
-function nameAt(source: Source, name: string): string {
-  if (typeof source === 'string') return environmentName(name)
-  return 'env' in source ? source.env : name
 }
 
 function lowerFirst(text: string): string {

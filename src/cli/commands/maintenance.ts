@@ -1,4 +1,3 @@
-import type { Source } from '../../config/load.ts'
 import {
   settings as allSettings,
   dataUrl,
@@ -58,7 +57,7 @@ export async function showConfig(
       setting: environmentName(name),
       value: secret ? `hidden (${(value as unknown[]).length})` : shown(name, value),
       unit: unit || null,
-      source: sourceText(source),
+      source,
     }
   })
   await print(context.stdout, rows, options.json)
@@ -68,11 +67,6 @@ export async function showConfig(
 function shown(name: SettingName, value: unknown): unknown {
   if (typeof value === 'string' && name.endsWith('_url')) return withoutSecrets(value)
   return value ?? null
-}
-
-function sourceText(source: Source): string {
-  if (typeof source === 'string') return source
-  return 'env' in source ? source.env : source.file
 }
 
 /** Sessions between two progress messages. */
