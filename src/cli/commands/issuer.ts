@@ -292,26 +292,18 @@ interface RevocationDeps {
 
 function openRevocations(settings: Settings, { sessions, keys, expiryClock }: RevocationDeps) {
   return RevocationFeed.open({
-    sessions: { revocationsAfter: refreshingKeys(sessions, keys) },
+    sessions: {
+      async revocationsAfter(position, limit) {
+        const entries = await sessions.revocationsAfter(position, limit)
+        // A revoked key must not sign the feed that announces its revocation.
+        if (entries.some(({ kind }) => kind === 'key')) await keys.refreshNow()
+        return entries
+      },
+    },
     clock: systemClock,
     expiryClock,
     keptMs: revocationsKeptMs(settings),
   })
-}
-
-/**
- * Reads the revocation log and refreshes the keys when a key was revoked, so that a revoked key does not
- * sign the feed that announces its revocation.
- */
-function refreshingKeys(
-  sessions: SessionStore,
-  keys: KeyManager,
-): SessionStore['revocationsAfter'] {
-  return async (position, limit) => {
-    const entries = await sessions.revocationsAfter(position, limit)
-    if (entries.some(({ kind }) => kind === 'key')) await keys.refreshNow()
-    return entries
-  }
 }
 
 /**
@@ -326,23 +318,20 @@ function clientsReloader(
   logger: Logger,
 ): () => void {
   let last = first
-  const reload = () => {
-    const latest = configOf(context, 'issuer')
-    const next = latest.settings.clients
-    // The new clients must fit the unchanged settings.
-    const problems = crossCheck({ ...first.settings, clients: next }, 'issuer')
-    // The settings file may be missing for a moment. The default clients must not replace those in it.
-    if (hasDefaultClients(latest) && !hasDefaultClients(last)) {
-      problems.push({ pointer: environmentName('clients'), detail: 'was set, and is missing' })
-    }
-    if (problems.length > 0) throw new GatepassError('config_invalid', { problems })
-    clients.replace(next)
-    last = latest
-    logger.info({ clients: next.map(({ client_id }) => client_id) }, 'clients were reloaded')
-  }
   return () => {
     try {
-      reload()
+      const latest = configOf(context, 'issuer')
+      const next = latest.settings.clients
+      // The new clients must fit the unchanged settings.
+      const problems = crossCheck({ ...first.settings, clients: next }, 'issuer')
+      // The settings file may be missing for a moment. The default clients must not replace those in it.
+      if (hasDefaultClients(latest) && !hasDefaultClients(last)) {
+        problems.push({ pointer: environmentName('clients'), detail: 'was set, and is missing' })
+      }
+      if (problems.length > 0) throw new GatepassError('config_invalid', { problems })
+      clients.replace(next)
+      last = latest
+      logger.info({ clients: next.map(({ client_id }) => client_id) }, 'clients were reloaded')
     } catch (error) {
       if (!isGatepassError(error, 'config_invalid')) throw error
       const { problems, message } = error
