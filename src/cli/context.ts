@@ -5,9 +5,8 @@ import {
   type LoadOptions,
   loadConfig,
 } from '../config/load.ts'
-import { environmentName, type Role, type SettingName, type Settings } from '../config/settings.ts'
+import { environmentName, type Role, type SettingName } from '../config/settings.ts'
 import { GatepassError } from '../core/errors.ts'
-import { accessTokenType, type TokenType } from '../tokens/access-token.ts'
 
 /** The environment, folder and streams that a command may use. */
 export interface CliContext {
@@ -59,14 +58,6 @@ export async function openedBy<T>(name: SettingName, store: Promise<T>): Promise
     const detail = `${environmentName(name)}: ${error.message}`
     throw new GatepassError(error.code, { detail, cause: error.cause })
   }
-}
-
-/**
- * The `typ` values of access tokens, including tokens that were signed before a change of the
- * setting.
- */
-export function acceptedTokenTypes({ token_type }: Settings): TokenType[] {
-  return [...new Set<TokenType>([accessTokenType, token_type])]
 }
 
 export function packageVersion(): string {

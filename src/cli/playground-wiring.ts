@@ -8,37 +8,33 @@ import type { SessionStore } from '../stores/ports.ts'
 import type { Verifier } from '../verifier/verifier.ts'
 import { RemoteReplicas } from './dev/replica-processes.ts'
 
-export function createEventLog(): EventLog {
-  return new EventLog(systemClock)
-}
-
-interface PlaygroundWiring {
-  readonly events: EventLog
+interface PlaygroundDeps {
   readonly keys: KeyManager
   readonly sessions: SessionStore
   readonly verifier: Verifier
 }
 
-/** The hooks that add the playground to the issuer's app. */
-export function playgroundHooks(
-  settings: Settings,
-  { keys, sessions, verifier, events }: PlaygroundWiring,
-): IssuerAppHooks {
-  const deps = {
-    issuerUrl: settings.issuer,
-    accessTtlSeconds: settings.access_ttl_s,
-    graceMs: settings.grace_s * 1000,
-    clock: systemClock,
-    keys,
-    verifier,
-    events,
-    thirdParty: thirdPartyOrigin(settings.clients),
-    findSession: (sid: string) => sessions.find(sid, systemClock.nowMs()),
+/** Creates the playground of an issuer: its events, and the hooks that add it to the issuer's app. */
+export function createPlayground(settings: Settings) {
+  const events = new EventLog(systemClock)
+  const hooks = ({ keys, sessions, verifier }: PlaygroundDeps): IssuerAppHooks => {
+    const deps = {
+      issuerUrl: settings.issuer,
+      accessTtlSeconds: settings.access_ttl_s,
+      graceMs: settings.grace_s * 1000,
+      clock: systemClock,
+      keys,
+      verifier,
+      events,
+      thirdParty: thirdPartyOrigin(settings.clients),
+      findSession: (sid: string) => sessions.find(sid, systemClock.nowMs()),
+    }
+    return {
+      onAudit: (event, fields) => events.add(event, fields),
+      // The first listener for messages of the parent receives all queued messages. Created here, after
+      // the start, `RemoteReplicas` cannot take a stop message that the shutdown must receive.
+      routes: [(scope) => playground(scope, { ...deps, replicas: new RemoteReplicas(process) })],
+    }
   }
-  return {
-    onAudit: (event, fields) => events.add(event, fields),
-    // The first listener for messages of the parent receives all queued messages. Created here, after
-    // the start, `RemoteReplicas` cannot take a stop message that the shutdown must receive.
-    routes: [(scope) => playground(scope, { ...deps, replicas: new RemoteReplicas(process) })],
-  }
+  return { events, hooks }
 }

@@ -13,6 +13,7 @@ import type { ServiceOptions } from '../http/app.ts'
 import { Draining } from '../http/draining.ts'
 import type { Metrics } from '../http/metrics.ts'
 import { reasonOf } from '../stores/store-errors.ts'
+import { accessTokenType, type TokenType } from '../tokens/access-token.ts'
 import { packageVersion, unusableSetting } from './context.ts'
 import { installShutdown, reportReady } from './shutdown.ts'
 import { answerReportRequests } from './worker-reports.ts'
@@ -40,6 +41,18 @@ export function serviceOptions(
     version: packageVersion(),
     trustedProxies: settings.trusted_proxies,
     namesClaims: settings.mode === 'development',
+  }
+}
+
+/** Returns the options that the verifiers of the issuer and of the verifier service share. */
+export function verifierOptions(settings: Settings, encryptedTokens: 'required' | 'optional') {
+  const { issuer, clock_skew_s, token_type, decryption_keys } = settings
+  return {
+    issuer,
+    clockToleranceSeconds: clock_skew_s,
+    // Tokens that were signed before a change of the setting are accepted.
+    tokenTypes: [...new Set<TokenType>([accessTokenType, token_type])],
+    ...(decryption_keys.length > 0 && { decryptionKeys: decryption_keys, encryptedTokens }),
   }
 }
 

@@ -21,15 +21,8 @@ import { startCleanup } from '../../stores/cleanup.ts'
 import { openCounterStore } from '../../stores/open-stores.ts'
 import type { AccountStore, SessionStore } from '../../stores/ports.ts'
 import { DpopProofs, dpopDefaults } from '../../verifier/dpop/dpop-proofs.ts'
-import type { KeySource } from '../../verifier/keys/key-source.ts'
-import { createVerifier, type Verifier } from '../../verifier/verifier.ts'
-import {
-  acceptedTokenTypes,
-  type CliContext,
-  configOf,
-  openedBy,
-  unusableSetting,
-} from '../context.ts'
+import { createVerifier } from '../../verifier/verifier.ts'
+import { type CliContext, configOf, openedBy, unusableSetting } from '../context.ts'
 import { openDataForService } from '../data-wiring.ts'
 import {
   dataBlockedMs,
@@ -42,48 +35,45 @@ import {
   revocationsKeptMs,
 } from '../issuer-wiring.ts'
 import { createLogger, LogOutput } from '../logger.ts'
-import { serve, serviceOptions } from '../serve.ts'
+import { serve, serviceOptions, verifierOptions } from '../serve.ts'
 import { isPrimaryOfMany, runWorkerProcesses } from '../worker-processes.ts'
 
 /** `gatepass issuer`: signs users in and publishes the keys. */
 export async function runIssuer(context: CliContext): Promise<void> {
   const loaded = configOf(context, 'issuer')
   const { settings } = loaded
+  const { cwd } = context
   const output = new LogOutput({ isShared: settings.workers > 1 })
   const logger = createLogger(settings, 'issuer', output)
   if (isPrimaryOfMany(settings)) return runWorkerProcesses(logger, settings, { reloads: true })
   const metrics = new Metrics(auditEvents)
   observeLog(metrics.registry, () => output.dropped)
   const audit = createAudit(logger, metrics)
-  const deps = await openAccountDeps(settings, context.cwd)
+  const deps = await openAccountDeps(settings, cwd)
   const { accounts, sessions, hasher } = deps
-  const counters = await openedBy(
-    'sessions_url',
-    openCounterStore(settings.sessions_url, context.cwd),
-  )
-  const playground = hasPlayground(settings) ? await import('../playground-wiring.ts') : null
-  const events = playground?.createEventLog()
+  const counters = await openedBy('sessions_url', openCounterStore(settings.sessions_url, cwd))
+  const playground = hasPlayground(settings)
+    ? (await import('../playground-wiring.ts')).createPlayground(settings)
+    : null
   const clockMonitor = await openClockMonitor(settings, sessions)
   observeClock(metrics.registry, () => clockMonitor.offsetMs)
   const { expiryClock } = clockMonitor
   const onChange = ({ name, kid }: KeyEvent) => {
     audit(name, { kid })
-    events?.add(name, { kid })
+    playground?.events.add(name, { kid })
   }
-  const keys = await openSigningKeys(settings, context.cwd, { expiryClock, onChange })
+  const keys = await openSigningKeys(settings, cwd, { expiryClock, onChange })
   const revocations = await openRevocations(settings, { sessions, keys, expiryClock })
-  const cleanup = startCleanup(sessions, expiryClock, (err) =>
-    logger.warn({ err }, 'expired sessions could not be removed; trying again later'),
-  )
-  const dataCleanup = await startDataCleanup(settings, context.cwd, {
-    logger,
-    metrics,
-    sessions,
-    expiryClock,
-  })
+  const cleanups = await startCleanups(settings, cwd, { logger, metrics, sessions, expiryClock })
   const ownKeys = createOwnKeys(keys)
   const nonces = createNonces(settings)
-  const verifier = createOwnVerifier(settings, ownKeys, nonces)
+  const verifier = createVerifier({
+    ...verifierOptions(settings, 'optional'),
+    // A token for any service may end its own session.
+    audience: null,
+    keys: ownKeys,
+    dpopNonces: nonces,
+  })
 
   const issuer = createIssuer({
     policy: issuerPolicy(settings),
@@ -110,13 +100,15 @@ export async function runIssuer(context: CliContext): Promise<void> {
     oauth,
     keys,
     verifier,
-    proofs: createProofs(settings, nonces),
+    proofs: new DpopProofs({
+      ...dpopDefaults,
+      nonces,
+      clockToleranceSeconds: settings.clock_skew_s,
+      clock: systemClock,
+    }),
     nonces,
     frontEnd: frontEndOptions(settings),
-    hooks:
-      events && playground
-        ? playground.playgroundHooks(settings, { ...deps, keys, verifier, events })
-        : {},
+    hooks: playground?.hooks({ sessions, keys, verifier }) ?? {},
   })
 
   await serve(
@@ -127,9 +119,8 @@ export async function runIssuer(context: CliContext): Promise<void> {
       reload: clientsReloader(context, loaded, issuer.clients, logger),
       checks: readinessChecks({ ...deps, keys, revocations, clockMonitor }),
       close: async () => {
-        cleanup.stop()
-        const parallel = [keys, revocations, clockMonitor, dataCleanup, oauth]
-        await Promise.all(parallel.map((one) => one?.close()))
+        const parallel = [keys, revocations, clockMonitor, cleanups, oauth]
+        await Promise.all(parallel.map((one) => one.close()))
         await Promise.all([deps.close(), counters.close()])
       },
     },
@@ -190,15 +181,6 @@ function createNonces(settings: Settings): DpopNonces | undefined {
   })
 }
 
-function createProofs(settings: Settings, nonces: DpopNonces | undefined): DpopProofs {
-  return new DpopProofs({
-    ...dpopDefaults,
-    nonces,
-    clockToleranceSeconds: settings.clock_skew_s,
-    clock: systemClock,
-  })
-}
-
 interface CheckedDeps {
   readonly accounts: AccountStore
   readonly sessions: SessionStore
@@ -232,54 +214,39 @@ function cookieSuffix({ mode, issuer }: Settings): string {
   return mode === 'development' && port !== '' ? `-${port}` : ''
 }
 
-/** Accepts every audience: a token for any service may end its own session. */
-function createOwnVerifier(
-  settings: Settings,
-  keys: KeySource,
-  dpopNonces: DpopNonces | undefined,
-): Verifier {
-  return createVerifier({
-    issuer: settings.issuer,
-    audience: null,
-    keys,
-    clockToleranceSeconds: settings.clock_skew_s,
-    tokenTypes: acceptedTokenTypes(settings),
-    dpopNonces,
-    ...(settings.decryption_keys.length > 0 && {
-      decryptionKeys: settings.decryption_keys,
-      encryptedTokens: 'optional',
-    }),
-  })
-}
-
-interface DataCleanupDeps {
+interface CleanupDeps {
   readonly logger: Logger
   readonly metrics: Metrics
   readonly sessions: SessionStore
   readonly expiryClock: Clock
 }
 
-/** Starts to delete the data of revoked sessions. Returns null if sessions have no data. */
-async function startDataCleanup(
+/** Starts to remove expired sessions and, if sessions have data, the data of revoked sessions. */
+async function startCleanups(
   settings: Settings,
   cwd: string,
-  { logger, metrics, sessions, expiryClock }: DataCleanupDeps,
+  { logger, metrics, sessions, expiryClock }: CleanupDeps,
 ) {
   const data = await openDataForService(settings, cwd, logger)
-  if (data === null) return null
-  const cleanup = new SessionDataCleanup({
-    data: observedStore(data, createDataObserver(metrics.registry)),
-    sessions,
-    issuer: settings.issuer,
-    clock: expiryClock,
-    closedMs: dataBlockedMs(settings),
-    onFailure: (err) => logger.warn({ err }, 'session data could not be deleted; trying again'),
-  })
-  void cleanup.refresh()
+  const ofData =
+    data &&
+    new SessionDataCleanup({
+      data: observedStore(data, createDataObserver(metrics.registry)),
+      sessions,
+      issuer: settings.issuer,
+      clock: expiryClock,
+      closedMs: dataBlockedMs(settings),
+      onFailure: (err) => logger.warn({ err }, 'session data could not be deleted; trying again'),
+    })
+  void ofData?.refresh()
+  const ofSessions = startCleanup(sessions, expiryClock, (err) =>
+    logger.warn({ err }, 'expired sessions could not be removed; trying again later'),
+  )
   return {
-    close: async () => {
-      await cleanup.close()
-      await data.close()
+    async close() {
+      ofSessions.stop()
+      await ofData?.close()
+      await data?.close()
     },
   }
 }

@@ -13,10 +13,10 @@ import {
 import { buildVerifierApp } from '../../http/verifier-app.ts'
 import type { RevocationOptions } from '../../verifier/options.ts'
 import { createVerifier, type Verifier } from '../../verifier/verifier.ts'
-import { acceptedTokenTypes, type CliContext, configOf, unusableSetting } from '../context.ts'
+import { type CliContext, configOf, unusableSetting } from '../context.ts'
 import { createDataService, openDataForService } from '../data-wiring.ts'
 import { createLogger, LogOutput } from '../logger.ts'
-import { serve, serviceOptions } from '../serve.ts'
+import { serve, serviceOptions, verifierOptions } from '../serve.ts'
 import { isPrimaryOfMany, runWorkerProcesses } from '../worker-processes.ts'
 
 /** Interval of looking whether keys and revocations can be updated. */
@@ -32,17 +32,11 @@ export async function runVerifier(context: CliContext): Promise<void> {
   const metrics = new Metrics()
   observeLog(metrics.registry, () => output.dropped)
   const verifier = createVerifier({
-    issuer: settings.issuer,
+    ...verifierOptions(settings, settings.encrypted_tokens ?? 'required'),
     audience: settings.audience,
-    clockToleranceSeconds: settings.clock_skew_s,
-    tokenTypes: acceptedTokenTypes(settings),
     ...(settings.jwks_url !== undefined && { jwksUri: settings.jwks_url }),
     ...(settings.jwks_file !== undefined && { jwksFile: settings.jwks_file }),
     revocations: revocationsOf(settings),
-    ...(settings.decryption_keys.length > 0 && {
-      decryptionKeys: settings.decryption_keys,
-      encryptedTokens: settings.encrypted_tokens ?? 'required',
-    }),
   })
   observeVerifier(metrics.registry, () => verifier.status())
   const { revocations } = verifier.status()
