@@ -34,9 +34,6 @@ const problem = z.object({
 /** RFC 6749 §5.2. */
 const oauthError = z.object({ error: z.string(), error_description: z.string().optional() })
 
-const jsonType = 'application/json'
-const formType = 'application/x-www-form-urlencoded'
-
 type Fields = Readonly<Record<string, string | undefined>>
 
 export interface LoginRequest {
@@ -55,34 +52,24 @@ export class IssuerClient {
   }
 
   /** @throws the error of the issuer, or `issuer_unavailable` */
-  async login({ username, password, client, scope }: LoginRequest): Promise<Tokens> {
-    return this.#tokens('/login', {
-      username,
-      password,
-      refresh_token_in: 'body',
-      ...(client !== undefined && { client_id: client }),
-      ...(scope !== undefined && { scope }),
-    })
+  login({ username, password, client, scope }: LoginRequest): Promise<Tokens> {
+    const request = { username, password, refresh_token_in: 'body', client_id: client, scope }
+    return this.#call('/login', tokens, json(request))
   }
 
   /** @param idempotencyKey one key for all attempts until an answer arrives */
-  async refresh(
-    refresh_token: string,
-    idempotencyKey: string,
-    timeoutMs?: number,
-  ): Promise<Tokens> {
-    const headers = { 'idempotency-key': idempotencyKey }
-    return this.#tokens('/refresh', { refresh_token }, headers, timeoutMs)
+  refresh(refresh_token: string, idempotencyKey: string, timeoutMs?: number): Promise<Tokens> {
+    const request = json({ refresh_token }, { 'idempotency-key': idempotencyKey })
+    return this.#call('/refresh', tokens, request, timeoutMs)
   }
 
   async logout(refresh_token: string): Promise<void> {
-    await this.#call('/logout', ...json({ refresh_token }))
+    await this.#call('/logout', z.unknown(), json({ refresh_token }))
   }
 
   /** Pushes an authorization request (RFC 9126). @returns its `request_uri` */
   async pushAuthorization(request: Fields): Promise<string> {
-    const answer = await this.#call('/oauth/par', ...form(request))
-    return this.#parse(pushed, answer).request_uri
+    return (await this.#call('/oauth/par', pushed, form(request))).request_uri
   }
 
   /** The address at which a browser continues a pushed request (RFC 9126 §4). */
@@ -91,49 +78,35 @@ export class IssuerClient {
   }
 
   /** Exchanges a code for tokens (RFC 6749 §4.1.3). */
-  async redeemCode(request: Fields): Promise<Tokens> {
-    const fields = { grant_type: 'authorization_code', ...request }
-    return this.#parse(tokens, await this.#call('/oauth/token', ...form(fields)))
+  redeemCode(request: Fields): Promise<Tokens> {
+    return this.#call(
+      '/oauth/token',
+      tokens,
+      form({ grant_type: 'authorization_code', ...request }),
+    )
   }
 
   /** Returns the name of the user of an access token. */
   async username(accessToken: string): Promise<string> {
     const headers = { authorization: `Bearer ${accessToken}` }
-    return this.#parse(user, await this.#call('/me', headers)).username
+    return (await this.#call('/me', user, { headers })).username
   }
 
-  async #tokens(
+  async #call<T>(
     path: string,
-    body: object,
-    headers: Record<string, string> = {},
-    timeoutMs?: number,
-  ): Promise<Tokens> {
-    const [type, text] = json(body)
-    return this.#parse(tokens, await this.#call(path, { ...type, ...headers }, text, timeoutMs))
-  }
-
-  #parse<T>(schema: z.ZodType<T>, answer: unknown): T {
-    const parsed = schema.safeParse(answer)
-    if (parsed.success) return parsed.data
-    throw unavailable(`${this.issuer} did not answer like an issuer. Check the URL.`)
-  }
-
-  /** Sends a POST with a body, or a GET without one. */
-  async #call(
-    path: string,
-    headers: Record<string, string>,
-    body?: string,
+    schema: z.ZodType<T>,
+    request: IssuerRequest,
     timeoutMs = maxTimeoutMs,
-  ): Promise<unknown> {
+  ): Promise<T> {
     let response: Response
     let text: string
     const signal = AbortSignal.timeout(timeoutMs)
     try {
-      // A redirect would send the password to another address.
       response = await fetch(`${this.issuer}${path}`, {
+        ...request,
+        headers: { 'user-agent': userAgent(), ...request.headers },
+        // A redirect would send the password to another address.
         redirect: 'manual',
-        headers: { 'user-agent': userAgent(), ...headers },
-        ...(body !== undefined && { method: 'POST', body }),
         signal,
       })
       text = (await readBody(response, maxBodyBytes, signal)).toString()
@@ -141,8 +114,11 @@ export class IssuerClient {
       const reason = oneLine(errorText(cause as Error))
       throw unavailable(`The issuer ${this.issuer} is not reachable (${reason}).`, cause)
     }
-    if (response.ok) return parseJson(text)
-    throw this.#errorOf(response, parseJson(text))
+    const answer = parseJson(text)
+    if (!response.ok) throw this.#errorOf(response, answer)
+    const parsed = schema.safeParse(answer)
+    if (parsed.success) return parsed.data
+    throw unavailable(`${this.issuer} did not answer like an issuer. Check the URL.`)
   }
 
   #errorOf({ status, headers }: Response, json: unknown): GatepassError {
@@ -168,13 +144,20 @@ export class IssuerClient {
   }
 }
 
-/** The content type and the body of a request. */
-function json(body: object): [Record<string, string>, string] {
-  return [{ 'content-type': jsonType }, JSON.stringify(body)]
+interface IssuerRequest {
+  readonly method?: 'POST'
+  readonly headers: Readonly<Record<string, string>>
+  readonly body?: string
 }
 
-function form(fields: Fields): [Record<string, string>, string] {
-  return [{ 'content-type': formType }, formatForm(fields)]
+function json(body: object, headers: IssuerRequest['headers'] = {}): IssuerRequest {
+  const type = { 'content-type': 'application/json' }
+  return { method: 'POST', headers: { ...type, ...headers }, body: JSON.stringify(body) }
+}
+
+function form(fields: Fields): IssuerRequest {
+  const headers = { 'content-type': 'application/x-www-form-urlencoded' }
+  return { method: 'POST', headers, body: formatForm(fields) }
 }
 
 /** The name of this device in the user's list of devices. */
