@@ -105,17 +105,11 @@ export async function runDev(context: CliContext, options: DevOptions): Promise<
     ])
     context.stdout.write(
       welcomeText({
-        issuer: settings.issuer,
-        ports: [{ name: 'issuer', portOffset: issuerPortOffset }, ...verifiers].map(
-          ({ name, portOffset }) => ({ name, port: basePort + portOffset }),
-        ),
+        settings,
+        basePort,
         password,
-        stateFolder,
-        keysUrl: settings.keys_url,
         isSecretNew: isNew && defaulted.includes('secret'),
-        hasPlayground: hasPlayground(settings),
         thirdParty,
-        startMs: Math.round(performance.now()),
       }),
     )
   } catch (error) {
@@ -280,37 +274,35 @@ async function ensureDemoUser(users: Users, passwordPath: string): Promise<strin
 }
 
 interface Welcome {
-  readonly issuer: string
-  readonly ports: readonly { readonly name: string; readonly port: number }[]
+  readonly settings: Settings
+  readonly basePort: number
   /** null if the users are in an existing user base. */
   readonly password: string | null
-  readonly stateFolder: string
-  readonly keysUrl: string
   readonly isSecretNew: boolean
-  readonly hasPlayground: boolean
   /** The origin of the third-party application; null if there is none. */
   readonly thirdParty: string | null
-  readonly startMs: number
 }
 
 /** The text that `gatepass dev` prints when it is ready: addresses, and commands to paste. */
 function welcomeText(welcome: Welcome): string {
-  const { issuer, ports, stateFolder } = welcome
+  const { settings, basePort } = welcome
+  const { issuer } = settings
   const user = welcome.password === null ? '<name>' : demoUser
   const password = welcome.password ?? '<password>'
-  const verifiers = ports.slice(1).map(({ port }) => `http://localhost:${port}`)
+  const urlOf = (offset: number) => `http://localhost:${basePort + offset}`
+  const verifierUrls = verifierPortOffsets.map(urlOf)
   const jar = `${stateFolder}/cookies`
   const login = JSON.stringify({ username: user, password })
-  const addresses = ports.map(
-    ({ name, port }) =>
-      `  ${name.padEnd(11)} http://localhost:${port}   health and metrics http://localhost:${port + 1}/metrics`,
+  const addresses = [{ name: 'issuer', portOffset: issuerPortOffset }, ...verifiers].map(
+    ({ name, portOffset }) =>
+      `  ${name.padEnd(11)} ${urlOf(portOffset)}   health and metrics ${urlOf(portOffset + 1)}/metrics`,
   )
   return `
-Gatepass is ready (${welcome.startMs} ms)
-${welcome.hasPlayground ? playgroundLine(welcome) : ''}
+Gatepass is ready (${Math.round(performance.now())} ms)
+${hasPlayground(settings) ? playgroundLine(welcome) : ''}
 ${addresses.join('\n')}
   API         ${issuer}/openapi.json
-  state       ${stateFolder}/ (users, sessions, session data, logs); signing keys in ${welcome.keysUrl}
+  state       ${stateFolder}/ (users, sessions, session data, logs); signing keys in ${settings.keys_url}
 ${welcome.isSecretNew ? `  secret      generated for this installation, in ${stateFolder}/secret\n` : ''}
   demo user   ${user}
   password    ${password}
@@ -323,14 +315,14 @@ Sign in and keep the access token:
 
 Each replica verifies the token by itself:
 
-${verifiers.map((address) => `  curl -i -H "Authorization: Bearer $TOKEN" ${address}/verify`).join('\n')}
-  curl -s -H "Authorization: Bearer $TOKEN" ${verifiers[0]}/whoami
+${verifierUrls.map((address) => `  curl -i -H "Authorization: Bearer $TOKEN" ${address}/verify`).join('\n')}
+  curl -s -H "Authorization: Bearer $TOKEN" ${verifierUrls[0]}/whoami
 
 Session data written through one replica can be read through every replica until sign-out:
 
   curl -i -X PUT -H "Authorization: Bearer $TOKEN" -H 'Content-Type: application/json' \\
-    -d '{"shirt":1}' ${verifiers[0]}/data/session/cart
-  curl -s -H "Authorization: Bearer $TOKEN" ${verifiers[1]}/data/session/cart
+    -d '{"shirt":1}' ${verifierUrls[0]}/data/session/cart
+  curl -s -H "Authorization: Bearer $TOKEN" ${verifierUrls[1]}/data/session/cart
 
 Refresh, then sign out:
 
@@ -342,11 +334,11 @@ Ctrl-C stops everything.
 }
 
 /** The password is in the fragment of the link, which a browser does not send to a server. */
-function playgroundLine({ issuer, password, thirdParty }: Welcome): string {
+function playgroundLine({ settings, password, thirdParty }: Welcome): string {
   const fragment = password === null ? '' : `#password=${encodeURIComponent(password)}`
   const third =
     thirdParty === null ? '' : `  third party ${thirdParty}/   signs users in by OAuth\n`
   return `
-  playground  ${issuer}/${fragment}
+  playground  ${settings.issuer}/${fragment}
 ${third}`
 }

@@ -232,10 +232,11 @@ type Row = readonly [label: string, text: string]
 export function reportInWords(check: TokenCheck, request: InspectRequest, now_s: number): string {
   const { code } = check
   const answer = explain(check, request, now_s)
+  const refusal = code === 'keys_unavailable' ? 'Not checked' : 'Refused'
   const rows = [...headerRows(check), ...claimRows(check, now_s)]
   const width = Math.max(...rows.map(([label]) => label.length))
   return [
-    code === null ? answer : `${refusal(code)} (${code}). ${answer}`,
+    code === null ? answer : `${refusal} (${code}). ${answer}`,
     '',
     ...(rows.length > 0 ? [`Content${trust(check)}:`] : []),
     ...rows.map(([label, text]) => `  ${label.padEnd(width)}  ${text}`),
@@ -259,10 +260,6 @@ export function reportAsJson(check: TokenCheck, request: InspectRequest, now_s: 
     claims: decoded.claims,
   }
   return printableJson(report)
-}
-
-function refusal(code: ErrorCode): string {
-  return code === 'keys_unavailable' ? 'Not checked' : 'Refused'
 }
 
 function trust({ signature }: TokenCheck): string {
