@@ -32,8 +32,11 @@ export interface RedisOptions {
   readonly deadlineMs?: number
   /** How long to wait for a Redis that is unavailable. Default: 5,000. */
   readonly openMs?: number
-  /** Whether there is a connection for changes that replicas confirm. */
-  readonly hasReplicatedRole?: boolean
+  /**
+   * Replicas that must have a change before it is acknowledged (`WAIT`). With `min-replicas-to-write`
+   * on the servers, a fail-over loses no acknowledged change. Default: 0.
+   */
+  readonly replicas?: number
 }
 
 /** A Lua program. Redis runs one at a time, on the slot of its keys. */
@@ -62,6 +65,7 @@ export class RedisClient {
   readonly deadlineMs: number
   /** Whether keys are on several servers, between which they may move at any time. */
   readonly isCluster: boolean
+  readonly replicas: number
   readonly #connectMs: number
   readonly #createConnection: ConnectionFactory
   readonly #calls = new InFlightCalls(maxCalls)
@@ -77,15 +81,16 @@ export class RedisClient {
   readonly #retiring = new Set<Promise<void>>()
 
   private constructor(url: string, options: RedisOptions) {
-    const { cwd = '.', deadlineMs = 1_000, hasReplicatedRole = false } = options
+    const { cwd = '.', deadlineMs = 1_000, replicas = 0 } = options
     const target = parseRedisUrl(url)
     this.deadlineMs = deadlineMs
     this.isCluster = target.topology === 'cluster'
+    this.replicas = replicas
     this.#connectMs = Math.max(deadlineMs, minConnectMs)
     this.#createConnection = createConnectionFactory(target, cwd, {
       maxSilenceMs: this.#connectMs,
       maxQueued: maxCalls,
-      hasReplicatedRole,
+      hasReplicatedRole: replicas > 0,
     })
   }
 

@@ -10,9 +10,9 @@ import {
   type WriteOutcome,
 } from '../data-store.ts'
 import { Batcher } from './batcher.ts'
-import { defineScript, type RedisCall, RedisClient } from './client.ts'
+import { defineScript, type RedisCall, RedisClient, type RedisOptions } from './client.ts'
 import { isErrorReply, type RedisReply, unavailable } from './connection.ts'
-import { type ReplicaOptions, ReplicatedWriter } from './replicated-writer.ts'
+import { ReplicatedWriter } from './replicated-writer.ts'
 
 /** Limits of one script: others do not wait long for it, and the next one is prepared meanwhile. */
 const maxOwnersPerScript = 32
@@ -45,12 +45,12 @@ export class RedisDataStore implements DataStore {
   readonly #writes: Batcher<DataWrite, WriteOutcome>
   readonly #ends: Batcher<EndedOwner, undefined>
 
-  private constructor(client: RedisClient, replicas: number) {
+  private constructor(client: RedisClient) {
     const maxItems = client.isCluster ? 1 : maxOwnersPerScript
     // The server runs no later change of the connection before replicas have confirmed this one.
-    const maxHoldMs = replicas > 0 ? client.deadlineMs * holdShare : 0
+    const maxHoldMs = client.replicas > 0 ? client.deadlineMs * holdShare : 0
     this.#client = client
-    this.#writer = new ReplicatedWriter(client, replicas)
+    this.#writer = new ReplicatedWriter(client)
     this.#reads = new Batcher((reads) => this.#readBatch(reads), { maxItems })
     this.#writes = new Batcher((writes) => this.#writeBatch(writes), {
       maxItems,
@@ -61,10 +61,8 @@ export class RedisDataStore implements DataStore {
   }
 
   /** @throws `config_invalid`, `store_unavailable` */
-  static async open(url: string, options: ReplicaOptions = {}): Promise<RedisDataStore> {
-    const { replicas = 0, ...others } = options
-    const client = await RedisClient.open(url, { ...others, hasReplicatedRole: replicas > 0 })
-    return new RedisDataStore(client, replicas)
+  static async open(url: string, options: RedisOptions = {}): Promise<RedisDataStore> {
+    return new RedisDataStore(await RedisClient.open(url, options))
   }
 
   async read(owner: DataOwner, fields: readonly string[] | 'all', _nowMs: number): Promise<Fields> {

@@ -1,13 +1,5 @@
-import type { RedisCall, RedisClient, RedisOptions } from './client.ts'
+import type { RedisCall, RedisClient } from './client.ts'
 import { unavailable } from './connection.ts'
-
-export interface ReplicaOptions extends Omit<RedisOptions, 'hasReplicatedRole'> {
-  /**
-   * Replicas that must have a change before it is acknowledged (`WAIT`). With `min-replicas-to-write`
-   * on the servers, a fail-over loses no acknowledged change. Default: 0.
-   */
-  readonly replicas?: number
-}
 
 /** The part of the deadline that replicas have. */
 const replicaShare = 0.5
@@ -15,17 +7,14 @@ const replicaShare = 0.5
 /** Writes changes, each of which is acknowledged once enough replicas have it. */
 export class ReplicatedWriter {
   readonly #client: RedisClient
-  readonly #replicas: number
 
-  /** @param client with a replicated role, unless `replicas` is 0 */
-  constructor(client: RedisClient, replicas: number) {
+  constructor(client: RedisClient) {
     this.#client = client
-    this.#replicas = replicas
   }
 
   /** Whether replicas must confirm changes. */
   get isReplicated(): boolean {
-    return this.#replicas > 0
+    return this.#client.replicas > 0
   }
 
   /** Runs a call of one change. @throws as `write` */
@@ -64,7 +53,7 @@ export class ReplicatedWriter {
       if (!this.isReplicated) return changed
       const [result, confirmed] = await this.#confirm(call, keys, changed)
       if (this.#client.connectionEpoch === connectionEpoch) {
-        if (confirmed >= this.#replicas) return result
+        if (confirmed >= this.#client.replicas) return result
         this.#client.reportMissingReplicas()
         throw unavailable(new Error(`Only ${confirmed} replicas have the change.`))
       }
@@ -78,9 +67,9 @@ export class ReplicatedWriter {
     keys: readonly string[],
     changed: Promise<T>,
   ): Promise<[result: T, confirmed: number]> {
-    const waitMs = Math.max(1, Math.floor(this.#client.deadlineMs * replicaShare))
-    const command = ['WAIT', String(this.#replicas), String(waitMs)]
-    const { isCluster } = this.#client
+    const { deadlineMs, isCluster, replicas } = this.#client
+    const waitMs = Math.max(1, Math.floor(deadlineMs * replicaShare))
+    const command = ['WAIT', String(replicas), String(waitMs)]
     const servers = isCluster ? keys : keys.slice(0, 1)
     const wait = async () => {
       const counts = await Promise.all(servers.map((key) => call.command(key, command)))

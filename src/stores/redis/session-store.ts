@@ -9,10 +9,10 @@ import type {
 } from '../ports.ts'
 import { decideRotation, revoke } from '../rotation.ts'
 import { Batcher } from './batcher.ts'
-import { type RedisCall, RedisClient } from './client.ts'
+import { type RedisCall, RedisClient, type RedisOptions } from './client.ts'
 import { unavailable } from './connection.ts'
 import { RedisOneTimeValues } from './one-time.ts'
-import { type ReplicaOptions, ReplicatedWriter } from './replicated-writer.ts'
+import { ReplicatedWriter } from './replicated-writer.ts'
 import * as log from './revocation-log.ts'
 import {
   addToListScript,
@@ -60,9 +60,9 @@ export class RedisSessionStore implements SessionStore {
   readonly #reads: Batcher<string, StoredSession | null>
   readonly #replacements: Batcher<Replacement, boolean>
 
-  private constructor(client: RedisClient, replicas: number) {
+  private constructor(client: RedisClient) {
     this.#client = client
-    this.#writer = new ReplicatedWriter(client, replicas)
+    this.#writer = new ReplicatedWriter(client)
     this.#oneTime = new RedisOneTimeValues(client, this.#writer)
     const maxItems = client.isCluster ? 1 : maxSessionsPerCommand
     this.#reads = new Batcher((sids) => this.#readBatch(sids), { maxItems })
@@ -70,10 +70,8 @@ export class RedisSessionStore implements SessionStore {
   }
 
   /** @throws `config_invalid`, `store_unavailable` */
-  static async open(url: string, options: ReplicaOptions = {}): Promise<RedisSessionStore> {
-    const { replicas = 0, ...others } = options
-    const client = await RedisClient.open(url, { ...others, hasReplicatedRole: replicas > 0 })
-    return new RedisSessionStore(client, replicas)
+  static async open(url: string, options: RedisOptions = {}): Promise<RedisSessionStore> {
+    return new RedisSessionStore(await RedisClient.open(url, options))
   }
 
   create(session: Session): Promise<number> {
