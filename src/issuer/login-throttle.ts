@@ -2,7 +2,7 @@ import { PerKeyQueue } from '../core/bounded-queue.ts'
 import { GatepassError } from '../core/errors.ts'
 import { networksOf } from '../core/networks.ts'
 import { DerivedMac, randomId, type Secrets } from '../core/secrets.ts'
-import { Counter, type CounterStore } from '../stores/counter-store.ts'
+import type { Counter, CounterStore } from '../stores/counter-store.ts'
 
 const minuteSeconds = 60
 const hourSeconds = 3600
@@ -252,7 +252,7 @@ export class LoginBackoff {
     const { free, freeWindowSeconds, maxPauseSeconds, memorySeconds } = rules
     this.#rules = rules
     const counter = (what: string, limit: number, windowSeconds: number) =>
-      new Counter(store, { name: `${name}.${what}`, limit, windowSeconds })
+      store.counter({ name: `${name}.${what}`, limit, windowSeconds })
     this.#free = counter('free', free, freeWindowSeconds)
     this.#levels = counter('level', Number.MAX_SAFE_INTEGER, memorySeconds)
     this.#pauses = counter('pause', 1, maxPauseSeconds)

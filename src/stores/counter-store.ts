@@ -1,33 +1,35 @@
-/** The events of a key in its current window. */
-export interface CounterWindow {
+import { type RateLimiterAbstract, RateLimiterRes } from 'rate-limiter-flexible'
+import { systemClock } from '../core/clock.ts'
+import { storeUnavailable } from './store-errors.ts'
+
+export interface Count {
   readonly count: number
   /** Time until the window ends and the count starts from zero. */
   readonly resetsInMs: number
-  /** The end of the window by the clock of the store. */
-  readonly endsAtMs: number
+}
+
+/** The count after one event was added. */
+export interface AddedCount extends Count {
+  readonly isWithinLimit: boolean
+  /** Takes the event back. A no-op once its window has ended. */
+  takeBack(): Promise<void>
 }
 
 /**
  * Counts events by key, atomically for all processes, in windows that start with the first event and follow
- * the clock of the machine or of the store. Every call throws `store_unavailable` if the store does not respond.
+ * the clock of the machine or of the store. Keys are opaque and have at most 64 characters. Every call
+ * throws `store_unavailable` if the store does not respond.
  */
-export interface CounterStore {
-  /** Returns the window of a key, which may have ended; null if there is none. */
-  read(key: string): Promise<CounterWindow | null>
+export interface Counter {
+  /** Returns the count without changing it; null if there is none. */
+  read(key: string): Promise<Count | null>
   /**
    * Adds one event.
-   * @param windowMs the length of the window, if this event starts one
-   * @param maxWindowMs a window that ends later than this does not count, and a new one replaces it
+   * @param windowSeconds the length of the window, if this event starts one
    */
-  add(key: string, windowMs: number, maxWindowMs: number): Promise<CounterWindow>
-  /**
-   * Takes an event back. A no-op if another window has begun. A count of zero is removed: otherwise logins
-   * that are refused under overload would fill the store.
-   */
-  takeBack(key: string, endsAtMs: number): Promise<void>
+  add(key: string, windowSeconds?: number): Promise<AddedCount>
   /** Sets the count to zero. */
   reset(key: string): Promise<void>
-  close(): Promise<void>
 }
 
 export interface CounterOptions {
@@ -37,58 +39,75 @@ export interface CounterOptions {
   readonly windowSeconds: number
 }
 
-/** The window after one event was added. */
-export interface AddedCount extends CounterWindow {
-  readonly isWithinLimit: boolean
-  /** Takes the event back. A no-op once its window has ended. */
-  takeBack(): Promise<void>
+export interface CounterStore {
+  counter(options: CounterOptions): Counter
+  close(): Promise<void>
 }
 
 /**
  * A window that ends later than this beyond its whole length was dated by a clock that was ahead. It does not
  * count, or it would lock a user out for as long as that clock was ahead.
  */
-const windowMarginMs = 60_000
+export const windowMarginMs = 60_000
 
-/** Counts events of one kind. Keys are opaque and have at most 64 characters. */
-export class Counter {
-  readonly #store: CounterStore
-  readonly #options: CounterOptions
-  readonly #maxWindowMs: number
-
-  constructor(store: CounterStore, options: CounterOptions) {
-    this.#store = store
-    this.#options = options
-    this.#maxWindowMs = options.windowSeconds * 1000 + windowMarginMs
-  }
-
-  /** Returns the count without changing it; null if there is none. */
-  async read(key: string): Promise<CounterWindow | null> {
-    const found = await this.#store.read(this.#keyOf(key))
-    const { resetsInMs = 0 } = found ?? {}
-    return resetsInMs > 0 && resetsInMs <= this.#maxWindowMs ? found : null
-  }
-
-  /**
-   * Adds one event.
-   * @param windowSeconds the length of the window, if this event starts one
-   */
-  async add(key: string, windowSeconds = this.#options.windowSeconds): Promise<AddedCount> {
-    const storeKey = this.#keyOf(key)
-    const window = await this.#store.add(storeKey, windowSeconds * 1000, this.#maxWindowMs)
-    return {
-      ...window,
-      isWithinLimit: window.count <= this.#options.limit,
-      takeBack: () => this.#store.takeBack(storeKey, window.endsAtMs),
+/**
+ * Creates a counter on a limiter of rate-limiter-flexible, which implements the window per store.
+ *
+ * @param takeBack takes back one event of a key of the store, and removes a count of zero. Otherwise logins
+ *   that are refused under overload would fill the store.
+ */
+export function createCounter(
+  limiter: RateLimiterAbstract,
+  takeBack: (storeKey: string) => Promise<void>,
+): Counter {
+  const isMisdated = ({ msBeforeNext }: RateLimiterRes) =>
+    msBeforeNext > limiter.msDuration + windowMarginMs
+  /** Adds an event. The library rejects with the count when the limit is exceeded. */
+  const consume = async (key: string, options: object) => {
+    try {
+      return { result: await limiter.consume(key, 1, options), isWithinLimit: true }
+    } catch (error) {
+      if (error instanceof RateLimiterRes) return { result: error, isWithinLimit: false }
+      return throwUnavailable(error)
     }
   }
-
-  /** Sets the count to zero. */
-  reset(key: string): Promise<void> {
-    return this.#store.reset(this.#keyOf(key))
+  const toAdded = (key: string, { result, isWithinLimit }: Consumed): AddedCount => {
+    const endsAtMs = systemClock.nowMs() + result.msBeforeNext
+    return {
+      ...toCount(result),
+      isWithinLimit,
+      async takeBack() {
+        if (systemClock.nowMs() < endsAtMs) await takeBack(limiter.getKey(key))
+      },
+    }
   }
-
-  #keyOf(key: string): string {
-    return `${this.#options.name}:${key}`
+  return {
+    async read(key) {
+      const found = await limiter.get(key).catch(throwUnavailable)
+      return found === null || isMisdated(found) ? null : toCount(found)
+    },
+    async add(key, windowSeconds) {
+      const options = windowSeconds === undefined ? {} : { customDuration: windowSeconds }
+      const added = await consume(key, options)
+      if (!isMisdated(added.result)) return toAdded(key, added)
+      await limiter.delete(key).catch(throwUnavailable)
+      return toAdded(key, await consume(key, options))
+    },
+    async reset(key) {
+      await limiter.delete(key).catch(throwUnavailable)
+    },
   }
+}
+
+interface Consumed {
+  readonly result: RateLimiterRes
+  readonly isWithinLimit: boolean
+}
+
+function toCount({ consumedPoints, msBeforeNext }: RateLimiterRes): Count {
+  return { count: consumedPoints, resetsInMs: msBeforeNext }
+}
+
+function throwUnavailable(error: unknown): never {
+  throw storeUnavailable(error)
 }

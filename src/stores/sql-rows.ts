@@ -1,5 +1,4 @@
 import type { JsonObject } from '../core/json.ts'
-import type { CounterWindow } from './counter-store.ts'
 import type { Account, OneTimeUse, Revocation, Session } from './ports.ts'
 
 /** The columns of a session, in the order of `sessionValues`. Statements that select them survive added columns. */
@@ -141,17 +140,6 @@ export interface RevocationRow {
 export function toRevocation(row: RevocationRow): Revocation {
   const { kind, id, at_ms: atMs, expires_at_ms: expiresAtMs } = row
   return { position: String(row.position), kind, id, atMs, expiresAtMs }
-}
-
-/** The events of a key in one window. */
-export interface CounterRow {
-  readonly points: number
-  /** End of the window, in ms since 1970. */
-  readonly expire: number
-}
-
-export function toCounterWindow({ points, expire }: CounterRow, nowMs: number): CounterWindow {
-  return { count: points, resetsInMs: expire - nowMs, endsAtMs: expire }
 }
 
 /** The columns of an account, in the order of `AccountRow`. */

@@ -74,17 +74,22 @@ t.test('an attacker has 40 guesses a day at an account, and its owner does not w
 
 t.test('an attempt counts nowhere if a counter of it fails', async (t) => {
   stopTime(t)
-  let failures = 20
-  class FailingStore extends SqliteCounterStore {
-    override add(key: string, windowMs: number, maxWindowMs: number) {
-      const isFailure = key.startsWith('login.network.free:') && failures-- > 0
-      const outage = new GatepassError('store_unavailable')
-      return isFailure ? Promise.reject(outage) : super.add(key, windowMs, maxWindowMs)
-    }
-  }
-  const store = new FailingStore(':memory:')
+  const store = new SqliteCounterStore(':memory:')
   t.teardown(() => store.close())
-  const throttle = new LoginThrottle(store, secrets)
+  let failures = 20
+  const outage = new GatepassError('store_unavailable')
+  const throttle = new LoginThrottle(
+    {
+      close: () => store.close(),
+      counter(options) {
+        const counter = store.counter(options)
+        if (options.name !== 'login.network.free') return counter
+        const add = (key: string) => (failures-- > 0 ? Promise.reject(outage) : counter.add(key))
+        return { ...counter, add }
+      },
+    },
+    secrets,
+  )
   while (failures > 0) await t.rejects(begin(throttle, stranger), { code: 'store_unavailable' })
   for (let free = limitRules.account_in_network.free; free > 0; free -= 1) {
     t.equal(await fail(throttle), 0)

@@ -1,9 +1,14 @@
-import { systemClock } from '../../core/clock.ts'
-import type { CounterStore, CounterWindow } from '../counter-store.ts'
+import { RateLimiterPostgres } from 'rate-limiter-flexible'
+import {
+  type Counter,
+  type CounterOptions,
+  type CounterStore,
+  createCounter,
+} from '../counter-store.ts'
 import type { Schema } from '../migrations.ts'
-import { type CounterRow, toCounterWindow } from '../sql-rows.ts'
 import { PostgresDatabase, type PostgresOptions } from './database.ts'
 
+// The columns are those that rate-limiter-flexible reads and writes.
 const schema: Schema = {
   name: 'counters',
   migrations: [
@@ -21,22 +26,6 @@ const schema: Schema = {
   ],
 }
 
-const select = {
-  name: 'select counter',
-  text: 'SELECT points, expire FROM gatepass.counters WHERE key = $1',
-}
-
-/** Parameters: 1 key, 2 the end of a new window, 3 now, 4 the latest end of a window that counts. */
-const addOne = {
-  name: 'add event',
-  text: `
-    INSERT INTO gatepass.counters AS stored (key, points, expire) VALUES ($1, 1, $2)
-    ON CONFLICT (key) DO UPDATE SET
-      points = CASE WHEN stored.expire > $3 AND stored.expire <= $4 THEN stored.points + 1 ELSE 1 END,
-      expire = CASE WHEN stored.expire > $3 AND stored.expire <= $4 THEN stored.expire ELSE $2 END
-    RETURNING points, expire`,
-}
-
 /** Removes two expired rows. Each write runs it, so expired rows do not accumulate. */
 const removeExpired = {
   name: 'delete expired counters',
@@ -48,18 +37,12 @@ const removeExpired = {
 
 const deleteOnly = {
   name: 'delete the only event',
-  text: 'DELETE FROM gatepass.counters WHERE key = $1 AND expire = $2 AND points <= 1',
+  text: 'DELETE FROM gatepass.counters WHERE key = $1 AND points <= 1',
 }
 
 const takeOne = {
   name: 'take one event back',
-  text: `
-    UPDATE gatepass.counters SET points = points - 1 WHERE key = $1 AND expire = $2 AND points > 0`,
-}
-
-const deleteAll = {
-  name: 'delete counter',
-  text: 'DELETE FROM gatepass.counters WHERE key = $1',
+  text: 'UPDATE gatepass.counters SET points = points - 1 WHERE key = $1 AND points > 0',
 }
 
 /** Logins are rare compared with refreshes. */
@@ -80,29 +63,40 @@ export class PostgresCounterStore implements CounterStore {
     )
   }
 
-  async read(key: string): Promise<CounterWindow | null> {
-    const { rows } = await this.#db.run<CounterRow>(select, [key], true)
-    return rows[0] === undefined ? null : toCounterWindow(rows[0], systemClock.nowMs())
-  }
-
-  async add(key: string, windowMs: number, maxWindowMs: number): Promise<CounterWindow> {
-    const nowMs = systemClock.nowMs()
-    const values = [key, nowMs + windowMs, nowMs, nowMs + maxWindowMs]
-    const { rows } = await this.#db.run<CounterRow>(addOne, values)
-    await this.#db.run(removeExpired, [nowMs])
-    return toCounterWindow(rows[0] as CounterRow, nowMs)
-  }
-
-  async takeBack(key: string, endsAtMs: number): Promise<void> {
-    const { rowCount } = await this.#db.run(deleteOnly, [key, endsAtMs])
-    if (rowCount === 0) await this.#db.run(takeOne, [key, endsAtMs])
-  }
-
-  async reset(key: string): Promise<void> {
-    await this.#db.run(deleteAll, [key])
+  counter({ name, limit, windowSeconds }: CounterOptions): Counter {
+    return createCounter(
+      new RateLimiterPostgres({
+        storeClient: { query: (query: Query) => this.#query(query) },
+        storeType: 'client',
+        schemaName: 'gatepass',
+        tableName: 'counters',
+        tableCreated: true,
+        clearExpiredByTimeout: false,
+        keyPrefix: name,
+        points: limit,
+        duration: windowSeconds,
+      }),
+      async (key) => {
+        const { rowCount } = await this.#db.run(deleteOnly, [key])
+        if (rowCount === 0) await this.#db.run(takeOne, [key])
+      },
+    )
   }
 
   close(): Promise<void> {
     return this.#db.close()
   }
+
+  /** The part of a `pg` client that the library uses. */
+  async #query({ name, text, values }: Query) {
+    const result = await this.#db.run({ name, text }, values)
+    if (text.trimStart().startsWith('INSERT')) await this.#db.run(removeExpired, [Date.now()])
+    return result
+  }
+}
+
+interface Query {
+  readonly name: string
+  readonly text: string
+  readonly values: readonly unknown[]
 }

@@ -1,8 +1,14 @@
 import type { StatementSync } from 'node:sqlite'
 import { systemClock } from '../../core/clock.ts'
-import type { CounterStore, CounterWindow } from '../counter-store.ts'
+import {
+  type AddedCount,
+  type Count,
+  type Counter,
+  type CounterOptions,
+  type CounterStore,
+  windowMarginMs,
+} from '../counter-store.ts'
 import type { Schema } from '../migrations.ts'
-import { type CounterRow, toCounterWindow } from '../sql-rows.ts'
 import { type Change, SqliteDatabase } from './database.ts'
 
 const schema: Schema = {
@@ -69,40 +75,64 @@ export class SqliteCounterStore implements CounterStore {
     )
   }
 
-  read(key: string): Promise<CounterWindow | null> {
-    return this.#db.read(() => {
-      const row = this.#select.get(key) as CounterRow | undefined
-      return row === undefined ? null : toCounterWindow(row, systemClock.nowMs())
-    })
-  }
-
-  add(key: string, windowMs: number, maxWindowMs: number): Promise<CounterWindow> {
-    return this.#db.write(() => {
-      const nowMs = systemClock.nowMs()
-      if (this.#writes % writesPerRemoval === 0) this.#removeExpired(nowMs)
-      this.#writes += 1
-      const row = this.#add.get(key, nowMs + windowMs, nowMs, nowMs + maxWindowMs)
-      return toCounterWindow(row as unknown as CounterRow, nowMs)
-    })
-  }
-
-  takeBack(key: string, endsAtMs: number): Promise<void> {
-    return this.#db.write(() => {
-      if (this.#deleteOnly(key, endsAtMs) === 0) this.#takeOne(key, endsAtMs)
-    })
-  }
-
-  reset(key: string): Promise<void> {
-    return this.#db.write(() => void this.#delete(key))
+  counter({ name, limit, windowSeconds }: CounterOptions): Counter {
+    const rowKey = (key: string) => `${name}:${key}`
+    const longestMs = windowSeconds * 1000 + windowMarginMs
+    return {
+      read: (key) => this.#db.read(() => this.#count(rowKey(key), longestMs)),
+      add: (key, lengthSeconds = windowSeconds) =>
+        this.#db.write(() => {
+          const added = this.#addOne(rowKey(key), lengthSeconds * 1000, longestMs)
+          return { ...added, isWithinLimit: added.count <= limit }
+        }),
+      reset: (key) =>
+        this.#db.write(() => {
+          this.#delete(rowKey(key))
+        }),
+    }
   }
 
   close(): Promise<void> {
     return this.#db.close()
   }
 
-  #removeExpired(nowMs: number): void {
-    const slice = this.#slice.all(this.#sweptTo)
-    for (const row of slice) if (Number(row.expire) <= nowMs) this.#delete(String(row.key))
-    this.#sweptTo = slice.length < sliceRows ? '' : String(slice.at(-1)?.key)
+  #count(rowKey: string, longestMs: number): Count | null {
+    const row = this.#select.get(rowKey) as CounterRow | undefined
+    if (row === undefined) return null
+    const resetsInMs = row.expire - systemClock.nowMs()
+    return resetsInMs <= 0 || resetsInMs > longestMs ? null : { count: row.points, resetsInMs }
   }
+
+  #addOne(rowKey: string, windowMs: number, longestMs: number): Omit<AddedCount, 'isWithinLimit'> {
+    const nowMs = systemClock.nowMs()
+    if (this.#writes % writesPerRemoval === 0) this.#removeExpired(nowMs)
+    this.#writes += 1
+    const values = [rowKey, nowMs + windowMs, nowMs, nowMs + longestMs]
+    const row = this.#add.get(...values) as unknown as CounterRow
+    return {
+      count: row.points,
+      resetsInMs: row.expire - nowMs,
+      takeBack: () => this.#takeBack(rowKey, row.expire),
+    }
+  }
+
+  /** A row with another end of its window does not count the event. */
+  #takeBack(rowKey: string, expire: number): Promise<void> {
+    return this.#db.write(() => {
+      if (this.#deleteOnly(rowKey, expire) === 0) this.#takeOne(rowKey, expire)
+    })
+  }
+
+  #removeExpired(nowMs: number): void {
+    const slice = this.#slice.all(this.#sweptTo) as unknown as CounterRow[]
+    for (const { key, expire } of slice) if (expire <= nowMs) this.#delete(key)
+    this.#sweptTo = slice.length < sliceRows ? '' : (slice.at(-1)?.key ?? '')
+  }
+}
+
+interface CounterRow {
+  readonly key: string
+  readonly points: number
+  /** End of the window, in ms since 1970. */
+  readonly expire: number
 }

@@ -1,9 +1,8 @@
 import t, { type Test } from 'tap'
-import { Counter } from '../../../src/stores/counter-store.ts'
 import { PostgresCounterStore } from '../../../src/stores/postgres/counter-store.ts'
 import { patient } from '../../support/patience.ts'
 import { PostgresServer } from '../../support/postgres.ts'
-import { counterStoreContract, machineClockContract, stopTime } from '../counter-store-contract.ts'
+import { counterStoreContract, setBackContract, stopTime } from '../counter-store-contract.ts'
 
 const server = await PostgresServer.start(t)
 
@@ -23,13 +22,13 @@ counterStoreContract(t, async (t) => {
   return { open: () => open(t, url), wait: stopTime(t), stored: () => countRows(url) }
 })
 
-machineClockContract(t, async (t) => open(t, await server.createDatabase()))
+setBackContract(t, async (t) => open(t, await server.createDatabase()))
 
 t.test('expired rows do not accumulate', async (t) => {
   const url = await server.createDatabase()
   const store = await open(t, url)
   const wait = stopTime(t)
-  const counter = new Counter(store, { name: 'test', limit: 1, windowSeconds: 60 })
+  const counter = store.counter({ name: 'test', limit: 1, windowSeconds: 60 })
   for (let n = 0; n < 10; n++) await counter.add(`old-${n}`)
   wait(61)
   for (let n = 0; n < 10; n++) await counter.add(`new-${n}`)

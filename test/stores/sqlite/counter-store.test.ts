@@ -1,11 +1,10 @@
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import t, { type Test } from 'tap'
-import { Counter } from '../../../src/stores/counter-store.ts'
 import { SqliteCounterStore } from '../../../src/stores/sqlite/counter-store.ts'
 import { SqliteSessionStore } from '../../../src/stores/sqlite/session-store.ts'
 import { createTestFolder } from '../../support/test-folder.ts'
-import { counterStoreContract, machineClockContract, stopTime } from '../counter-store-contract.ts'
+import { counterStoreContract, setBackContract, stopTime } from '../counter-store-contract.ts'
 
 function open(t: Test, path: string): SqliteCounterStore {
   const store = new SqliteCounterStore(path)
@@ -20,20 +19,29 @@ function countRows(path: string): number {
   return Number(row?.n)
 }
 
-const options = { name: 'test', limit: 1, windowSeconds: 60 }
-
 counterStoreContract(t, async (t) => {
   const path = join(createTestFolder(t), 'counters.db')
   const stored = async () => countRows(path)
   return { open: async () => open(t, path), wait: stopTime(t), stored }
 })
 
-machineClockContract(t, async (t) => open(t, join(createTestFolder(t), 'counters.db')))
+setBackContract(t, async (t) => open(t, join(createTestFolder(t), 'counters.db')))
+
+t.test('an event is not taken back from a later window', async (t) => {
+  const wait = stopTime(t)
+  const store = open(t, join(createTestFolder(t), 'counters.db'))
+  const counter = store.counter({ name: 'test', limit: 1, windowSeconds: 60 })
+  const { takeBack } = await counter.add('a')
+  wait(61)
+  for (const count of [1, 2]) t.match(await counter.add('a'), { count })
+  await takeBack()
+  t.match(await counter.read('a'), { count: 2 })
+})
 
 t.test('expired rows do not accumulate', async (t) => {
   const wait = stopTime(t)
   const path = join(createTestFolder(t), 'counters.db')
-  const counter = new Counter(open(t, path), options)
+  const counter = open(t, path).counter({ name: 'test', limit: 1, windowSeconds: 60 })
   for (let key = 0; key < 100; key += 1) await counter.add(`before-${key}`)
   t.equal(countRows(path), 100)
   wait(61)
@@ -45,15 +53,15 @@ t.test('counters can share the file of the sessions, or be in memory', async (t)
   const path = join(createTestFolder(t), 'sessions.db')
   const sessions = new SqliteSessionStore(path)
   t.teardown(() => sessions.close())
-  const shared = new Counter(open(t, path), options)
+  const shared = open(t, path).counter({ name: 'test', limit: 1, windowSeconds: 60 })
   t.match(await shared.add('a'), { count: 1 })
-  const inMemory = new Counter(open(t, ':memory:'), options)
+  const inMemory = open(t, ':memory:').counter({ name: 'test', limit: 1, windowSeconds: 60 })
   t.match(await inMemory.add('a'), { count: 1 })
 })
 
 t.test('a locked database is store_unavailable', async (t) => {
   const path = join(createTestFolder(t), 'counters.db')
-  const counter = new Counter(open(t, path), options)
+  const counter = open(t, path).counter({ name: 'test', limit: 1, windowSeconds: 60 })
   const { takeBack } = await counter.add('a')
   const locked = new DatabaseSync(path)
   t.teardown(() => locked.close())
