@@ -1,7 +1,6 @@
 import cors, { type FastifyCorsOptions } from '@fastify/cors'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { GatepassError } from '../core/errors.ts'
-import { collectRoutes, refuseOtherMethods } from './app.ts'
 
 const preflightMaxAgeSeconds = 600
 /** The headers that a page may send to the issuer, and read in its responses. */
@@ -78,26 +77,20 @@ function isPreflight({ method, headers }: FastifyRequest): boolean {
 }
 
 /**
- * Registers routes that pages of these origins may call with a token, never with cookies. Preflights
- * carry no token, so they are answered outside the guard of the routes.
- *
- * `/verify` must not be among the routes: a proxy passes the preflights of other services to it.
+ * Allows pages of these origins to call the routes of a scope with a token, never with cookies. `/verify`
+ * must not be among the routes: a proxy passes the preflights of other services to it.
  */
-export async function registerCrossOriginRoutes(
+export async function allowOriginsWithToken(
   scope: FastifyInstance,
   origins: readonly string[],
-  register: (scope: FastifyInstance) => Promise<void>,
 ): Promise<void> {
-  if (origins.length === 0) return register(scope)
-  const routes = collectRoutes(scope)
+  if (origins.length === 0) return
   await registerCors(scope, {
     origin: [...origins],
     methods: ['GET', 'PUT', 'DELETE'],
     allowedHeaders: ['authorization', 'content-type', 'dpop', 'if-match', 'if-none-match'],
     exposedHeaders: ['etag', 'retry-after', 'www-authenticate'],
   })
-  await scope.register(register)
-  refuseOtherMethods(scope, routes)
 }
 
 /**

@@ -1,5 +1,4 @@
-import type { FastifyInstance, FastifyRequest } from 'fastify'
-import type { RequestTarget } from '../verifier/dpop/target-uri.ts'
+import type { FastifyInstance } from 'fastify'
 import { gatepassAuth } from '../verifier/fastify.ts'
 import type { Verifier } from '../verifier/verifier.ts'
 import {
@@ -9,7 +8,7 @@ import {
   type ServiceOptions,
   serveOpenApi,
 } from './app.ts'
-import { registerCrossOriginRoutes } from './cross-origin.ts'
+import { allowOriginsWithToken } from './cross-origin.ts'
 import { throwRefusal } from './error-handler.ts'
 import { type DataRoutesOptions, dataRoutes } from './routes/data.ts'
 import { forwardedTarget, verifyRoutes, whoamiRoute } from './routes/verify.ts'
@@ -27,7 +26,7 @@ export interface VerifierAppOptions {
 
 /** Builds the HTTP service of the verifier. It starts nothing and reads no environment. */
 export function buildVerifierApp(options: VerifierAppOptions): FastifyInstance {
-  const { service, verifier, publicUrl, allowedOrigins = [] } = options
+  const { service, verifier, publicUrl, allowedOrigins = [], data = null } = options
   const { trustedProxies = [] } = service
   const app = createApp(service)
   const routes = collectRoutes(app)
@@ -39,22 +38,18 @@ export function buildVerifierApp(options: VerifierAppOptions): FastifyInstance {
   })
   const requestTarget = forwardedTarget({ trustedProxies, publicUrl })
   app.register(async (scope) => verifyRoutes(scope, verifier, requestTarget))
-  app.register((scope) =>
-    registerCrossOriginRoutes(scope, allowedOrigins, (pages) =>
-      registerUserRoutes(pages, options, requestTarget),
-    ),
-  )
+  // The routes that users' own pages and programs call, and no proxy.
+  app.register(async (scope) => {
+    await allowOriginsWithToken(scope, allowedOrigins)
+    const userRoutes = collectRoutes(scope)
+    // In a scope of their own: a preflight carries no token.
+    await scope.register(async (guarded) => {
+      await guarded.register(gatepassAuth, { verifier, requestTarget, onRefused: throwRefusal })
+      whoamiRoute(guarded)
+      if (data !== null) dataRoutes(guarded, data)
+    })
+    refuseOtherMethods(scope, userRoutes)
+  })
   app.register(async (scope) => refuseOtherMethods(scope, routes))
   return app
-}
-
-/** Registers the routes that users' own pages and programs call, and no proxy. */
-async function registerUserRoutes(
-  scope: FastifyInstance,
-  { verifier, data = null }: VerifierAppOptions,
-  requestTarget: (request: FastifyRequest) => RequestTarget,
-): Promise<void> {
-  await scope.register(gatepassAuth, { verifier, requestTarget, onRefused: throwRefusal })
-  whoamiRoute(scope)
-  if (data !== null) dataRoutes(scope, data)
 }
