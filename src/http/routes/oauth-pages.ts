@@ -280,7 +280,7 @@ function authorizationRoutes(app: FastifyInstance, context: IssuerContext, pages
         name,
         attributes: claimNames(client, name),
       })),
-      redirectTarget: targetOf(redirectUri),
+      redirectTarget: redirectTargetOf(redirectUri),
       // The answer counts for this sign-in and this scope only. The settings may change meanwhile.
       interaction: pages.encode(request, reply, { ...interaction, parameters, sid }),
     })
@@ -458,7 +458,7 @@ const askAgain: readonly ErrorCode[] = [
 ]
 
 /** Returns the host, or the scheme of an app, in whose addresses any text can take the place of a host. */
-function targetOf(redirectUri: string): string {
+function redirectTargetOf(redirectUri: string): string {
   const { host, protocol } = new URL(redirectUri)
   return /^https?:$/.test(protocol) ? host : protocol.slice(0, -1)
 }

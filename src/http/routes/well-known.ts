@@ -80,7 +80,7 @@ export function metadataUrls(issuerUrl: string): readonly [string, string, strin
   const { pathname } = new URL(issuerUrl)
   return [
     // RFC 8414 §3: the path of the issuer follows the well-known path.
-    `/.well-known/oauth-authorization-server${pathname === '/' ? '' : routeOf(pathname)}`,
+    `/.well-known/oauth-authorization-server${pathname === '/' ? '' : routePatternOf(pathname)}`,
     // OpenID Connect Discovery §4: the path of the issuer comes first, and a proxy removes it.
     '/.well-known/openid-configuration',
     jwksUrl,
@@ -88,7 +88,7 @@ export function metadataUrls(issuerUrl: string): readonly [string, string, strin
 }
 
 /** The router compares decoded paths, and reads a single colon as the start of a parameter. */
-function routeOf(pathname: string): string {
+function routePatternOf(pathname: string): string {
   return decodeURI(pathname).replaceAll(':', '::')
 }
 
