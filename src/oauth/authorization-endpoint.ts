@@ -9,7 +9,6 @@ import { invalidProof } from '../tokens/dpop-proof.ts'
 import { isJsonObject } from '../tokens/strict-decoding.ts'
 import type { AuthorizationCodes } from './authorization-codes.ts'
 import {
-  type AuthorizationParameters,
   type AuthorizationRequest,
   limitParameters,
   type RefusedRequest,
@@ -112,22 +111,16 @@ export class AuthorizationEndpoint {
    *   because there is no address to redirect to
    */
   async begin(query: string, browserId: string): Promise<Pending | RefusedRequest> {
-    const { values, repeated, pushedId } = await this.#parametersOf(query, browserId)
-    const startedAtMs = this.#options.clock.nowMs()
-    return this.resume({ parameters: values, startedAtMs, pushedId }, repeated)
-  }
-
-  /** Reads the parameters of a query. Those of a pushed request replace all others (RFC 9126 §4). */
-  async #parametersOf(
-    query: string,
-    browserId: string,
-  ): Promise<AuthorizationParameters & { readonly pushedId?: string }> {
-    const read = readParameters(query)
-    const { request_uri: requestUri, client_id: clientId } = read.values
-    if (!requestUri?.startsWith('urn:')) return read
-    refuseRepeated(read.repeated)
-    const taken = await this.#options.pushed.take(requestUri, clientId, browserId)
-    return { ...taken, repeated: new Set() }
+    const { pushed, clock } = this.#options
+    const { values, repeated } = readParameters(query)
+    const { request_uri: requestUri, client_id: clientId } = values
+    if (!requestUri?.startsWith('urn:')) {
+      return this.resume({ parameters: values, startedAtMs: clock.nowMs() }, repeated)
+    }
+    refuseRepeated(repeated)
+    // The parameters of a pushed request replace all others (RFC 9126 §4).
+    const taken = await pushed.take(requestUri, clientId, browserId)
+    return this.resume({ ...taken, startedAtMs: clock.nowMs() })
   }
 
   /**
@@ -139,7 +132,7 @@ export class AuthorizationEndpoint {
    */
   resume(
     interaction: Interaction,
-    repeated: AuthorizationParameters['repeated'] = new Set(),
+    repeated: ReadonlySet<string> = new Set(),
   ): Pending | RefusedRequest {
     const { parameters, pushedId } = interaction
     const request = validateRequest({ values: parameters, repeated }, this.#options)

@@ -64,15 +64,15 @@ export class PushedRequests {
     requestUri: string,
     clientId: string | undefined,
     browserId: string,
-  ): Promise<{ readonly values: RequestParameters; readonly pushedId: string }> {
+  ): Promise<{ readonly parameters: RequestParameters; readonly pushedId: string }> {
     if (!requestUriPattern.test(requestUri)) throw new GatepassError('request_uri_invalid')
     const { store, clock } = this.#options
     const pushedId = idOf(requestUri)
     const use = await store.takeOneTime(pushedId, digestText(browserId), clock.nowMs())
     if (use.state !== 'first') throw new GatepassError('request_uri_invalid')
-    const values = JSON.parse(use.payload) as RequestParameters
-    if (values.client_id !== clientId) throw new GatepassError('request_uri_invalid')
-    return { values, pushedId }
+    const parameters = JSON.parse(use.payload) as RequestParameters
+    if (parameters.client_id !== clientId) throw new GatepassError('request_uri_invalid')
+    return { parameters, pushedId }
   }
 }
 
