@@ -1,5 +1,6 @@
 import { backoffMs } from '../../core/backoff.ts'
 import type { Clock } from '../../core/clock.ts'
+import { LruCache } from '../../core/lru-cache.ts'
 import { ResponseError } from '../http-client.ts'
 
 /** Least time between one fetch and the next fetch for an unknown `kid`. */
@@ -77,7 +78,6 @@ export class RefreshSchedule {
 
 /** Longest extra cooldown of a `kid` that is never found, with the cooldown itself. */
 const maxUnknownCooldownMs = 60_000
-/** Recorded kids. Further kids replace the oldest. */
 const maxUnknownKids = 1000
 
 interface UnknownKid {
@@ -93,7 +93,7 @@ interface UnknownKid {
  * removed or invented key cannot cause a steady stream of requests. New keys reset all cooldowns.
  */
 export class UnknownKids {
-  readonly #fetches = new Map<string, UnknownKid>()
+  #fetches = new LruCache<UnknownKid>(maxUnknownKids)
 
   /**
    * Records that the issuer answered without this `kid`.
@@ -103,10 +103,7 @@ export class UnknownKids {
   record(kid: string, fetch: number): void {
     const known = this.#fetches.get(kid)
     if (known?.lastFetch === fetch) return
-    this.#fetches.delete(kid)
     this.#fetches.set(kid, { count: (known?.count ?? 0) + 1, lastFetch: fetch })
-    const [oldest = ''] = this.#fetches.keys()
-    if (this.#fetches.size > maxUnknownKids) this.#fetches.delete(oldest)
   }
 
   /** Returns the time that must pass after the ordinary cooldown, in milliseconds. */
@@ -116,6 +113,6 @@ export class UnknownKids {
   }
 
   clear(): void {
-    this.#fetches.clear()
+    this.#fetches = new LruCache(maxUnknownKids)
   }
 }
