@@ -47,7 +47,7 @@ const noProof: DpopPresentation = { proof: undefined, method: '', uri: '' }
  */
 export function createGuard(verifier: Verifier, auth: RouteAuth = {}, metadataUrl?: string): Guard {
   checkVerifier(verifier)
-  const { dpop: needsKey = false, ...others } = readRequirements(auth)
+  const { dpop: needsKey = false, ...others } = readRouteAuth(auth)
   const requirements: TokenRequirements = needsKey ? { ...others, dpop: noProof } : others
 
   return {
@@ -102,7 +102,7 @@ const checks: { readonly [name in keyof RouteAuth]-?: RequirementCheck } = {
   dpop: [(value) => typeof value === 'boolean', 'true or false'],
 }
 
-function readRequirements(auth: unknown): RouteAuth {
+function readRouteAuth(auth: unknown): RouteAuth {
   if (!isJsonObject(auth)) throw invalid('The auth of a route must be false, or an object.')
   const given = Object.entries(auth).filter(([, value]) => value !== undefined)
   for (const [name, value] of given) {

@@ -42,13 +42,6 @@ export interface DpopPresentation {
 
 const defaultMaxStalenessSeconds = 30
 
-const requirementNames: ReadonlySet<string> = new Set([
-  'scope',
-  'audience',
-  'failClosed',
-  'dpop',
-] satisfies (keyof TokenRequirements)[])
-
 /**
  * Which values a requirement may have, and their description for the developer of the application.
  * @internal
@@ -57,15 +50,27 @@ export type RequirementCheck = readonly [isValid: (value: unknown) => boolean, e
 
 /** @internal */
 export const requirementChecks = {
+  scope: [isString, 'a text, with scopes separated by spaces'],
   audience: [isNameOrNames, 'a name, or an array of names'],
   failClosed: [isFailClosed, 'true, false or { maxStalenessSeconds }'],
-} as const satisfies { readonly [name in keyof TokenRequirements]?: RequirementCheck }
+  dpop: [isPresentation, '{ proof, method, uri }'],
+} as const satisfies { readonly [name in keyof TokenRequirements]-?: RequirementCheck }
 
-function isFailClosed(value: unknown): value is TokenRequirements['failClosed'] {
+const requirementNames: ReadonlySet<string> = new Set(Object.keys(requirementChecks))
+
+function isString(value: unknown): boolean {
+  return typeof value === 'string'
+}
+
+function isFailClosed(value: unknown): boolean {
   if (typeof value === 'boolean') return true
   if (!isJsonObject(value) || Object.keys(value).join() !== 'maxStalenessSeconds') return false
   const { maxStalenessSeconds } = value
   return Number.isFinite(maxStalenessSeconds) && Number(maxStalenessSeconds) >= 0
+}
+
+function isPresentation(value: unknown): boolean {
+  return isJsonObject(value) && isString(value.method) && isString(value.uri)
 }
 
 /**
@@ -81,17 +86,6 @@ export function checkRequirement(
   const detail = `The requirement ${name} must be ${expected}.`
   throw new GatepassError('config_invalid', { detail })
 }
-
-const dpopCheck: RequirementCheck = [
-  (value) =>
-    isJsonObject(value) && typeof value.method === 'string' && typeof value.uri === 'string',
-  '{ proof, method, uri }',
-]
-
-const scopeCheck: RequirementCheck = [
-  (value) => typeof value === 'string',
-  'a text, with scopes separated by spaces',
-]
 
 /**
  * Checks the requirements of one use of a verified token, cached or not.
@@ -123,7 +117,7 @@ export function checkRequirements(
     checkAudience(claims, [audience].flat())
   }
   if (scope === undefined) return
-  checkRequirement('scope', scope, scopeCheck)
+  checkRequirement('scope', scope, requirementChecks.scope)
   if (!hasScopes(claims.scope, scope)) throw new GatepassError('scope_insufficient')
 }
 
@@ -165,7 +159,7 @@ export function checkPossession(
   dpop: DpopPresentation | undefined,
 ): DpopProof | null {
   if (dpop === unpresented) return null
-  if (dpop !== undefined) checkRequirement('dpop', dpop, dpopCheck)
+  if (dpop !== undefined) checkRequirement('dpop', dpop, requirementChecks.dpop)
   if (cnf === undefined) {
     if (dpop === undefined) return null
     throw new GatepassError('token_unbound')
