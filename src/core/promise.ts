@@ -17,10 +17,13 @@ export function synchronous<T>(value: T | Promise<T>, message: string): T {
   throw new TypeError(message)
 }
 
-/** Waits for a promise that never rejects, for a limited time. */
-export async function waitAtMost(promise: Promise<void>, maxMs: number): Promise<void> {
-  const late = Promise.withResolvers<void>()
-  const timer = setTimeout(late.resolve, maxMs)
-  await Promise.race([promise, late.promise])
-  clearTimeout(timer)
+/** Waits for a promise for a limited time. Returns its value; undefined if it is late. */
+export async function waitAtMost<T>(promise: Promise<T>, maxMs: number): Promise<T | undefined> {
+  const late = Promise.withResolvers<undefined>()
+  const timer = setTimeout(late.resolve, maxMs, undefined)
+  try {
+    return await Promise.race([promise, late.promise])
+  } finally {
+    clearTimeout(timer)
+  }
 }

@@ -2,6 +2,7 @@ import type { FastifyBaseLogger, FastifyInstance } from 'fastify'
 import { Registry } from 'prom-client'
 import { asGatepassError, GatepassError } from '../core/errors.ts'
 import { isForeignHost } from '../core/networks.ts'
+import { waitAtMost } from '../core/promise.ts'
 import { collectRoutes, createApp, refuseOtherMethods } from './app.ts'
 
 export interface AdminAppOptions {
@@ -64,13 +65,10 @@ export async function checkReadiness(
 }
 
 async function outcome(check: ReadinessCheck): Promise<string> {
-  const { promise: late, resolve } = Promise.withResolvers<string>()
-  const timer = setTimeout(resolve, checkTimeoutMs, 'timeout')
   try {
-    return await Promise.race([check().then(() => 'ok'), late])
+    const checked = check().then(() => 'ok')
+    return (await waitAtMost(checked, checkTimeoutMs)) ?? 'timeout'
   } catch (error) {
     return asGatepassError(error).code
-  } finally {
-    clearTimeout(timer)
   }
 }
