@@ -203,10 +203,10 @@ export class ReplayWindow {
 }
 
 class Partition {
+  size = 0
   readonly #capacity: number
   /** Proofs by their `iat`. */
   readonly #byIat = new Map<number, Set<string>>()
-  #size = 0
   /** Proofs of this second and earlier are rejected. */
   #forgottenUntil_s = Number.NEGATIVE_INFINITY
 
@@ -214,25 +214,21 @@ class Partition {
     this.#capacity = capacity
   }
 
-  get size(): number {
-    return this.#size
-  }
-
   record(id: string, iat: number, now_s: number): ReplayResult {
     if (this.#byIat.get(iat)?.has(id)) return 'replayed'
     // Forgetting proofs of the future would refuse every proof until then.
     if (iat > now_s && this.#countAfter(now_s) >= this.#capacity / 2) return 'early'
-    if (this.#size >= this.#capacity) this.#forget(Math.min(...this.#byIat.keys()))
+    if (this.size >= this.#capacity) this.#forget(Math.min(...this.#byIat.keys()))
     if (iat <= this.#forgottenUntil_s) return 'forgotten'
     const sameSecond = this.#byIat.get(iat)
     if (sameSecond === undefined) this.#byIat.set(iat, new Set([id]))
     else sameSecond.add(id)
-    this.#size += 1
+    this.size += 1
     return 'new'
   }
 
   #countAfter(now_s: number): number {
-    if (this.#size < this.#capacity / 2) return 0
+    if (this.size < this.#capacity / 2) return 0
     let count = 0
     for (const [second, proofs] of this.#byIat) if (second > now_s) count += proofs.size
     return count
@@ -248,7 +244,7 @@ class Partition {
     this.#forgottenUntil_s = iat
     for (const [second, proofs] of this.#byIat) {
       if (second > iat) continue
-      this.#size -= proofs.size
+      this.size -= proofs.size
       this.#byIat.delete(second)
     }
   }
