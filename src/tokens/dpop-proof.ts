@@ -37,7 +37,7 @@ export interface DpopClaims {
   readonly iat: number
   /** Id of the proof. */
   readonly jti: string
-  /** Hash of the access token; null in a request for a token. */
+  /** SHA-256 of the access token, in base64url; null in a request for a token. */
   readonly ath: string | null
   /** The nonce of a server (RFC 9449 §8); null without one. */
   readonly nonce: string | null
@@ -76,11 +76,6 @@ export function importProofKey(
   const imported = importVerificationKey({ ...jwk, alg, kid: jkt }, known && [known])
   if (!imported.ok) throw invalidProof(`its jwk: ${imported.reason}`)
   return imported.key
-}
-
-/** Returns the `ath` of a proof for an access token (RFC 9449 §4.2). */
-export function accessTokenHash(token: string): string {
-  return digestText(token)
 }
 
 /** @param reason for the log. The client receives the error code only. */

@@ -243,10 +243,8 @@ function watchSend(reply: FastifyReply): () => boolean {
 
 /** Tells whether the application has routes already. */
 function hasRoutes(app: FastifyInstance): boolean {
-  return app.printRoutes() !== emptyRoutes
+  return app.printRoutes() !== '(empty tree)'
 }
-
-const emptyRoutes = '(empty tree)'
 
 /**
  * Guards the routes that were declared before the plugin was loaded, because `register` was not

@@ -101,7 +101,7 @@ export function isVerified(result: MatchResult): result is VerifiedToken {
 }
 
 /** Tells whether the issuer still publishes the key that verified a token: the same object. */
-export function isKeyInUse({ key, issuer }: Pick<VerifiedToken, 'key' | 'issuer'>): boolean {
+export function isKeyInUse({ key, issuer }: VerifiedToken): boolean {
   return issuer.keys.find(key.kid, key.alg) === key
 }
 

@@ -1,9 +1,9 @@
 import { calculateJwkThumbprint } from 'jose'
 import t from 'tap'
 import { GatepassError } from '../../src/core/errors.ts'
+import { digestText } from '../../src/core/secrets.ts'
 import { algorithmNames } from '../../src/tokens/algorithms.ts'
 import {
-  accessTokenHash,
   importProofKey,
   isThumbprint,
   jwkThumbprint,
@@ -41,7 +41,7 @@ for (const alg of algorithmNames) {
     const text = await makeProof(key, { htu: 'https://api.test/', token: 'a.b.c' })
     const parsed = parseDpopProof(text)
     t.equal(parsed.jkt, key.jkt)
-    t.equal(parsed.claims.ath, accessTokenHash('a.b.c'))
+    t.equal(parsed.claims.ath, digestText('a.b.c'))
     t.equal(importProofKey(parsed).alg, alg)
   })
 }

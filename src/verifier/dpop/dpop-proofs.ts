@@ -2,8 +2,8 @@ import { hash, randomBytes } from 'node:crypto'
 import { type Clock, nowSeconds } from '../../core/clock.ts'
 import { GatepassError } from '../../core/errors.ts'
 import { LruCache } from '../../core/lru-cache.ts'
+import { digestText } from '../../core/secrets.ts'
 import {
-  accessTokenHash,
   type DpopProof,
   importProofKey,
   invalidProof,
@@ -123,8 +123,7 @@ export class DpopProofs {
 function checkBinding({ jkt, claims }: DpopProof, { bound }: ProvenRequest): void {
   if (bound === undefined) return
   if (jkt !== bound.jkt) throw invalidProof('its key is not the key of the token')
-  if (claims.ath !== accessTokenHash(bound.token))
-    throw invalidProof('its ath does not match the token')
+  if (claims.ath !== digestText(bound.token)) throw invalidProof('its ath does not match the token')
 }
 
 function checkTarget({ claims }: DpopProof, { method, uri }: ProvenRequest): void {
