@@ -20,7 +20,7 @@ export interface ImportProgress extends ImportCounts {
 }
 
 export interface ImportOptions {
-  readonly accounts: Pick<AccountStore, 'createMany'>
+  readonly accounts: Pick<AccountStore, 'create'>
   readonly clock: Clock
   /** Called after each batch and at the end. */
   readonly onProgress?: (progress: ImportProgress) => void
@@ -64,7 +64,7 @@ export async function importUsers(
   let batch: Account[] = []
 
   async function commit(): Promise<void> {
-    const taken = batch.length === 0 ? [] : await accounts.createMany(batch)
+    const taken = batch.length === 0 ? [] : await accounts.create(batch)
     counts.skipped += taken.length
     counts.imported += batch.length - taken.length
     batch = []

@@ -61,7 +61,8 @@ export class Users {
       createdAtMs: nowMs,
       updatedAtMs: nowMs,
     }
-    await accounts.create({ ...user, passwordHash })
+    const taken = await accounts.create([{ ...user, passwordHash }])
+    if (taken.length > 0) throw new GatepassError('account_exists')
     return user
   }
 

@@ -26,10 +26,8 @@ export interface Account {
  * Every call throws `store_unavailable` if the store does not respond within its deadline.
  */
 export interface AccountStore {
-  /** Adds an account. @throws `account_exists`, without a change, if the login name is taken */
-  create(account: Account): Promise<void>
-  /** Adds the accounts whose login name is free, in one transaction. Returns the taken login names. */
-  createMany(accounts: readonly Account[]): Promise<string[]>
+  /** Adds the accounts whose login name and `sub` are free, in one transaction. Returns the names of the others. */
+  create(accounts: readonly Account[]): Promise<string[]>
   findByLoginName(loginName: string): Promise<Account | null>
   findBySub(sub: string): Promise<Account | null>
   /**

@@ -57,7 +57,7 @@ async function setUp(t: Test, store: SessionStore, offMs: number) {
       const one = session({ sid: randomId(), sub, generation: 3, ...times, ...ends })
       await store.create(one)
       if ((await issuer.accounts.findBySub(sub)) === null) {
-        await issuer.accounts.create(account({ sub, loginName: sub }))
+        await issuer.accounts.create([account({ sub, loginName: sub })])
       }
       return {
         sid: one.sid,

@@ -66,7 +66,7 @@ t.test('imports an account per line', async (t) => {
 t.test('bad lines wait until the earlier ones are reported', async (t) => {
   const reported: number[] = []
   const { promise: slowReader, resolve: goOn } = Promise.withResolvers<void>()
-  const accounts = { createMany: async () => [] }
+  const accounts = { create: async () => [] }
   const onProblem = (lineNumber: number) => {
     reported.push(lineNumber)
     return slowReader
@@ -165,7 +165,7 @@ t.test('a byte order mark is accepted only at the start', async (t) => {
 t.test('a line with a taken name or sub is skipped, also if an earlier line took it', async (t) => {
   const { accounts, problems, run } = setUp(t)
   const existing = account({ loginName: 'alice', sub: 'sub-1' })
-  await accounts.create(existing)
+  await accounts.create([existing])
   const lines = [
     line('ALICE'),
     line('bob', { sub: 'sub-1' }),
@@ -215,7 +215,7 @@ t.test('reads at most one batch ahead', async (t) => {
     }
   }
   const accounts = {
-    createMany: async (batch: readonly unknown[]) => {
+    create: async (batch: readonly unknown[]) => {
       created += batch.length
       return []
     },
@@ -226,7 +226,7 @@ t.test('reads at most one batch ahead', async (t) => {
 t.test('a store receives no empty batch, which a user base may refuse', async (t) => {
   const sizes: number[] = []
   const accounts = {
-    createMany: async (batch: readonly unknown[]) => {
+    create: async (batch: readonly unknown[]) => {
       sizes.push(batch.length)
       return []
     },
@@ -241,10 +241,10 @@ t.test('a failing store ends the import, and committed accounts stay', async (t)
   const { accounts } = setUp(t)
   let batches = 0
   const failing = {
-    createMany: async (batch: Parameters<typeof accounts.createMany>[0]) => {
+    create: async (batch: Parameters<typeof accounts.create>[0]) => {
       batches += 1
       if (batches === 2) throw new GatepassError('store_unavailable')
-      return accounts.createMany(batch)
+      return accounts.create(batch)
     },
   }
   const lines = ['a', 'b', 'c', 'd'].map((name) => line(name)).join('\n')

@@ -1,4 +1,3 @@
-import { GatepassError } from '../../core/errors.ts'
 import type { Schema } from '../migrations.ts'
 import type { Account, AccountStore } from '../ports.ts'
 import { type AccountRow, accountColumns, toAccount } from '../sql-rows.ts'
@@ -82,12 +81,7 @@ export class PostgresAccountStore implements AccountStore {
     return new PostgresAccountStore(await PostgresDatabase.open(url, schema, options))
   }
 
-  async create(account: Account): Promise<void> {
-    const taken = await this.createMany([account])
-    if (taken.length > 0) throw new GatepassError('account_exists')
-  }
-
-  async createMany(accounts: readonly Account[]): Promise<string[]> {
+  async create(accounts: readonly Account[]): Promise<string[]> {
     const { rows } = await this.#db.run<{ sub: string; login_name: string }>(insertMany, [
       accounts.map(({ sub }) => sub),
       accounts.map(({ loginName }) => loginName),

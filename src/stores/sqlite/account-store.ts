@@ -1,5 +1,4 @@
 import type { StatementSync } from 'node:sqlite'
-import { GatepassError } from '../../core/errors.ts'
 import type { Schema } from '../migrations.ts'
 import type { Account, AccountStore } from '../ports.ts'
 import { type AccountRow, accountColumns, toAccount } from '../sql-rows.ts'
@@ -54,13 +53,7 @@ export class SqliteAccountStore implements AccountStore {
     )
   }
 
-  create(account: Account): Promise<void> {
-    return this.#db.write(() => {
-      if (!this.#tryInsert(account)) throw new GatepassError('account_exists')
-    })
-  }
-
-  createMany(accounts: readonly Account[]): Promise<string[]> {
+  create(accounts: readonly Account[]): Promise<string[]> {
     return this.#db.write(() =>
       accounts.filter((account) => !this.#tryInsert(account)).map(({ loginName }) => loginName),
     )

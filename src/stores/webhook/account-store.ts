@@ -1,5 +1,5 @@
 import * as z from 'zod'
-import { GatepassError, isGatepassError } from '../../core/errors.ts'
+import { isGatepassError } from '../../core/errors.ts'
 import type { JsonObject } from '../../core/json.ts'
 import { isJsonObject } from '../../tokens/strict-decoding.ts'
 import { type Account, type AccountStore, subPattern } from '../ports.ts'
@@ -66,12 +66,7 @@ export class WebhookAccountStore implements AccountStore {
     this.#client = new WebhookClient(options)
   }
 
-  async create(account: Account): Promise<void> {
-    const taken = await this.createMany([account])
-    if (taken.length > 0) throw new GatepassError('account_exists')
-  }
-
-  async createMany(accounts: readonly Account[]): Promise<string[]> {
+  async create(accounts: readonly Account[]): Promise<string[]> {
     const data = { accounts: accounts.map(accountFields) }
     const { taken } = await this.#client.call(operations.create, data)
     return taken

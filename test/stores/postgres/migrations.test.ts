@@ -161,7 +161,7 @@ t.test('a service needs no right to change existing tables', async (t) => {
   )
   const store = await PostgresAccountStore.open(asService(url), patient)
   t.teardown(() => store.close())
-  await store.create(account())
+  await store.create([account()])
   await t.rejects(PostgresSessionStore.open(asService(url), patient), {
     code: 'migration_failed',
     detail: /permission denied/,
@@ -177,7 +177,7 @@ t.test('the rights of docs/stores.md cover the tables of later versions', async 
   await apply(url, [first])
   const store = await PostgresAccountStore.open(asService(url), patient)
   t.teardown(() => store.close())
-  await store.create(account())
+  await store.create([account()])
   await run(asService(url), 'INSERT INTO gatepass.things VALUES (1)')
   t.same(await things(url), [{ n: 1 }])
 })

@@ -114,7 +114,7 @@ t.test('running stores go on after a newer version has added columns', async (t)
   for (const { name } of tables) {
     if (name !== 'sqlite_sequence') newer.exec(`ALTER TABLE ${name} ADD COLUMN later TEXT`)
   }
-  await accounts.create(account({ sub: 'user-1' }))
+  await accounts.create([account({ sub: 'user-1' })])
   await sessions.create(session())
   await sessions.revokeAll('user-1', t0, 1000)
   await sessions.putOneTime('code', '', t0 + 1000)

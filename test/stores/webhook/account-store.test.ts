@@ -30,7 +30,7 @@ t.test('an operation that the user base does not offer is named', async (t) => {
   const store = openStore(t, url)
   const unsupported = { code: 'operation_unsupported', status: 501 }
   await t.rejects(store.list({ limit: 1 }), { ...unsupported, message: /accounts\.list/ })
-  await t.rejects(store.create(account()), unsupported)
+  await t.rejects(store.create([account()]), unsupported)
   await t.rejects(store.setDisabled('user-1', true, 1), unsupported)
   await t.rejects(store.setPasswordHash('user-1', 'new', 1), unsupported)
   t.equal(await store.setPasswordHash('user-1', 'new', 1, ada.password_hash), false, 'at a login')
@@ -42,7 +42,7 @@ t.test('a list is read to its end, in pages that fit into a response', async (t)
   const store = openStore(t, url)
   const attributes = { text: 'x'.repeat(20_000) }
   const names = Array.from({ length: 10 }, (_, n) => `user-${n}`)
-  await store.createMany(names.map((loginName) => account({ loginName, attributes })))
+  await store.create(names.map((loginName) => account({ loginName, attributes })))
   const seen: string[] = []
   for (let page = await store.list({ limit: 500 }); page.length > 0; ) {
     seen.push(...page.map(({ loginName }) => loginName))

@@ -49,7 +49,7 @@ for (const [what, outage] of Object.entries(outages)) {
   t.test(`after ${what} a write is not: it may have happened`, async (t) => {
     const userBase = await TestUserBase.start(t, outage)
     const store = openStore(t, userBase.url)
-    await t.rejects(store.create(account()), unavailable)
+    await t.rejects(store.create([account()]), unavailable)
     await t.rejects(store.setPasswordHash('user-1', 'new', 1, 'old'), unavailable)
     await t.rejects(store.setDisabled('user-1', true, 1), unavailable)
     t.equal(userBase.requests.length, 3)

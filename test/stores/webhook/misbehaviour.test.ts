@@ -166,7 +166,7 @@ t.test('no error and no inspected store contains a secret or a hash', async (t) 
   const alice = account()
   const errors = await Promise.all(
     [
-      () => store.create(alice),
+      () => store.create([alice]),
       () => store.setPasswordHash(alice.sub, someHash, 1, someHash),
       () => store.findBySub(alice.sub),
     ].map((call) => call().catch((error: unknown) => error)),
