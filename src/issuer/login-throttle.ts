@@ -1,5 +1,5 @@
 import { PerKeyQueue } from '../core/bounded-queue.ts'
-import { GatepassError } from '../core/errors.ts'
+import { GatepassError, isGatepassError } from '../core/errors.ts'
 import { networksOf } from '../core/networks.ts'
 import { DerivedMac, randomId, type Secrets } from '../core/secrets.ts'
 import type { Counter, CounterStore } from '../stores/counter-store.ts'
@@ -78,25 +78,14 @@ export interface LoginAttempt {
   readonly deviceToken: string | undefined
 }
 
-/** An attempt whose password may be checked. It counts as a failure unless it is settled. */
-export interface AdmittedAttempt {
-  /** The limits without further free attempts: if this one fails, the next attempts are delayed. */
-  readonly exhausted: readonly ExhaustedLimit[]
-  /** The password was right. Its user's earlier failures are forgotten. */
-  succeeded(): Promise<void>
-  /** The password was not checked. */
-  abandoned(): Promise<void>
-}
-
-interface ExhaustedLimit {
+interface LimitKey {
   readonly limit: LimitName
+  readonly key: string
   /** The network, if the limit applies to a network. */
   readonly network?: string
 }
 
-interface LimitKey extends ExhaustedLimit {
-  readonly key: string
-}
+type AdmittedKey = LimitKey & Admission
 
 /** Limits guesses of passwords (attack I5), across all replicas on the same store. */
 export class LoginThrottle {
@@ -124,17 +113,33 @@ export class LoginThrottle {
   }
 
   /**
-   * Counts an attempt and runs its work. Attempts on one account from one place queue up.
+   * Counts an attempt, then checks it. A right password forgets earlier failures of its user, and a check
+   * that throws does not count. Attempts on one account from one place queue up.
    *
+   * @param isRight whether the result of the check is that of a right password
+   * @returns the result, and the limits without further free attempts: if this attempt failed, the next
+   *   attempts are delayed
    * @throws `too_many_attempts` with the time to wait; `store_unavailable`, `overloaded`; the error of
-   *   the work
+   *   the check
    */
-  run<T>(attempt: LoginAttempt, work: (attempt: AdmittedAttempt) => Promise<T>): Promise<T> {
+  run<T>(
+    attempt: LoginAttempt,
+    check: () => Promise<T>,
+    isRight: (result: T) => boolean,
+  ): Promise<{ readonly result: T; readonly exhausted: readonly LimitKey[] }> {
     const keys = this.#limitKeys(attempt)
-    return this.#queue.run(keys[0]?.key ?? '', async () => work(await this.#admit(keys)))
+    return this.#queue.run(keys[0].key, async () => {
+      const admitted = await this.#admit(keys)
+      const result = await check().catch(async (error: unknown) => {
+        await settle(admitted.map((one) => one.takeBack()))
+        throw error
+      })
+      if (isRight(result)) await settle(admitted.map(succeed))
+      return { result, exhausted: admitted.filter((one) => one.isLast) }
+    })
   }
 
-  async #admit(limitKeys: readonly LimitKey[]): Promise<AdmittedAttempt> {
+  async #admit(limitKeys: readonly LimitKey[]): Promise<readonly AdmittedKey[]> {
     const states = await Promise.all(
       limitKeys.map(async (one) => {
         return { ...one, ...(await this.#limits[one.limit].read(one.key)) }
@@ -150,7 +155,7 @@ export class LoginThrottle {
         return { state, result: await this.#limits[state.limit].admit(state.key, state.level) }
       }),
     )
-    const admitted: (Admission & LimitKey)[] = []
+    const admitted: AdmittedKey[] = []
     const waitsMs: number[] = []
     const errors: unknown[] = []
     for (const outcome of results) {
@@ -158,32 +163,18 @@ export class LoginThrottle {
       else if (typeof outcome.value.result === 'number') waitsMs.push(outcome.value.result)
       else admitted.push({ ...outcome.value.state, ...outcome.value.result })
     }
-    const takeBack = async () => {
-      await Promise.all(admitted.map((one) => one.takeBack()))
-    }
+    if (admitted.length === limitKeys.length) return admitted
+    const takenBack = Promise.all(admitted.map((one) => one.takeBack()))
     if (errors.length > 0) {
-      await takeBack().catch(() => {})
+      await takenBack.catch(() => {})
       throw errors[0]
     }
-    if (waitsMs.length > 0) {
-      await takeBack()
-      throw tooManyAttempts(Math.max(...waitsMs))
-    }
-    return {
-      exhausted: admitted.filter((one) => one.isLast),
-      abandoned: takeBack,
-      succeeded: async () => {
-        await Promise.all(
-          admitted.map((one) =>
-            limitRules[one.limit].forgivenBySuccess ? one.forgive() : one.takeBack(),
-          ),
-        )
-      },
-    }
+    await takenBack
+    throw tooManyAttempts(Math.max(...waitsMs))
   }
 
   /** A known device has a limit of its own, so that attackers elsewhere cannot lock its owner out. */
-  #limitKeys({ name, address, deviceToken }: LoginAttempt): LimitKey[] {
+  #limitKeys({ name, address, deviceToken }: LoginAttempt): readonly [LimitKey, ...LimitKey[]] {
     const deviceId = this.devices.knownId(deviceToken, name)
     if (deviceId !== null) return [{ limit: 'device', key: this.#key(deviceId, name) }]
     const { narrow, wide } = networksOf(address)
@@ -202,6 +193,17 @@ export class LoginThrottle {
   #key(...parts: readonly string[]): string {
     return this.#keyMac.of(JSON.stringify(parts))
   }
+}
+
+function succeed(one: AdmittedKey): Promise<void> {
+  return limitRules[one.limit].forgivenBySuccess ? one.forgive() : one.takeBack()
+}
+
+/** Waits for updates of counters, whose store may have become unavailable. */
+async function settle(updates: readonly Promise<void>[]): Promise<void> {
+  await Promise.all(updates).catch((error: unknown) => {
+    if (!isGatepassError(error, 'store_unavailable')) throw error
+  })
 }
 
 function tooManyAttempts(waitMs: number): GatepassError {
@@ -223,7 +225,7 @@ interface BackoffState {
   readonly level: number
 }
 
-/** An attempt that was admitted. It counts as a failure until it is taken back or forgiven. */
+/** An attempt that a limit has admitted. It counts as a failure until it is taken back or forgiven. */
 export interface Admission {
   /** Whether no free attempt is left. Pauses begin with the attempt after the last free one. */
   readonly isLast: boolean

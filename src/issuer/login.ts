@@ -97,22 +97,18 @@ export class Login {
   ): Promise<{ readonly account: Account; readonly deviceToken: string }> {
     const { throttle } = this.#options
     const name = normalForm(username)
-    const loginAttempt = { name: name ?? username, address, deviceToken }
-    const { attempt, outcome } = await throttle.run(loginAttempt, async (attempt) => {
-      const outcome = await this.#check(name, password).catch(async (error: unknown) => {
-        await settle(attempt.abandoned())
-        throw error
-      })
-      if ('account' in outcome) await settle(attempt.succeeded())
-      return { attempt, outcome }
-    })
-    if ('account' in outcome) {
-      const { account } = outcome
+    const { result, exhausted } = await throttle.run(
+      { name: name ?? username, address, deviceToken },
+      () => this.#check(name, password),
+      (result) => 'account' in result,
+    )
+    if ('account' in result) {
+      const { account } = result
       return { account, deviceToken: throttle.devices.remember(deviceToken, account.loginName) }
     }
-    audit('login.failed', outcome)
-    const { sub } = outcome
-    for (const { limit, network } of attempt.exhausted) {
+    audit('login.failed', result)
+    const { sub } = result
+    for (const { limit, network } of exhausted) {
       audit('login.throttled', { ...(sub && { sub }), ...(network && { network }), reason: limit })
     }
     throw new GatepassError('credentials_invalid')
@@ -196,11 +192,4 @@ function normalForm(username: string): string | null {
     if (isGatepassError(error, 'login_name_invalid')) return null
     throw error
   }
-}
-
-/** Waits for an update of the throttle, whose store may have become unavailable. */
-async function settle(update: Promise<void>): Promise<void> {
-  await update.catch((error: unknown) => {
-    if (!isGatepassError(error, 'store_unavailable')) throw error
-  })
 }

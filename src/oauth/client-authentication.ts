@@ -128,11 +128,14 @@ export class ClientAuthentication {
       if (credentials.method === 'none') throw error
       const { address, audit } = request
       const attempter = { name: clientId, address, deviceToken: undefined }
-      return this.#options.throttle.run(attempter, async () => {
-        const who = client && { client_id: client.client_id }
-        audit('client.refused', { ...who, network: networksOf(address).narrow })
-        throw error
-      })
+      await this.#options.throttle.run(
+        attempter,
+        async () => null,
+        () => false,
+      )
+      const who = client && { client_id: client.client_id }
+      audit('client.refused', { ...who, network: networksOf(address).narrow })
+      throw error
     }
   }
 

@@ -4,7 +4,6 @@ import t, { type Test } from 'tap'
 import { GatepassError, isGatepassError } from '../../src/core/errors.ts'
 import {
   type Admission,
-  type AdmittedAttempt,
   DeviceTokens,
   type LoginAttempt,
   LoginBackoff,
@@ -34,8 +33,22 @@ function start(t: Test) {
 const stranger: LoginAttempt = { name: 'ada', address: '203.0.113.7', deviceToken: undefined }
 const elsewhere = { ...stranger, address: '198.51.100.1' }
 
-function begin(throttle: LoginThrottle, who: LoginAttempt): Promise<AdmittedAttempt> {
-  return throttle.run(who, async (attempt) => attempt)
+/** Fails once. */
+function begin(throttle: LoginThrottle, who: LoginAttempt) {
+  return throttle.run(
+    who,
+    async () => null,
+    () => false,
+  )
+}
+
+/** Signs in. */
+function succeed(throttle: LoginThrottle, who: LoginAttempt) {
+  return throttle.run(
+    who,
+    async () => null,
+    () => true,
+  )
 }
 
 /** Fails once: 0, or the seconds that the attempt would have to wait. */
@@ -136,7 +149,7 @@ t.test('a login on a new device gives strangers no free guesses at its account',
     fail(throttle, { ...stranger, address: `10.0.${network}.1` })
   for (let network = 0; network <= limitRules.account.free; network += 1) await guessFrom(network)
   wait(1)
-  await (await begin(throttle, elsewhere)).succeeded()
+  await succeed(throttle, elsewhere)
   t.equal(await guessFrom(100), 0)
   t.equal(await guessFrom(101), 2)
 })
@@ -148,7 +161,7 @@ t.test('a known device has a limit of its own', async (t) => {
   }
   const owner = { ...elsewhere, deviceToken: throttle.devices.remember(undefined, 'ada') }
   t.ok((await fail(throttle, elsewhere)) > 0)
-  await (await begin(throttle, owner)).succeeded()
+  await succeed(throttle, owner)
   t.ok((await fail(throttle, elsewhere)) > 0, 'its good login is no help to strangers')
 
   const forged = { ...elsewhere, deviceToken: `${owner.deviceToken.slice(0, -1)}!` }
@@ -185,8 +198,7 @@ t.test('a login does not clear failures at other accounts', async (t) => {
   const ownAccount = { ...stranger, name: 'mallory' }
   let guesses = 0
   for (let round = 0; round < 300; round += 1) {
-    const attempt = await begin(throttle, ownAccount).catch(() => null)
-    await attempt?.succeeded()
+    await succeed(throttle, ownAccount).catch(() => null)
     guesses += Number((await fail(throttle, { ...stranger, name: `user-${round}` })) === 0)
   }
   t.equal(guesses, 101)
@@ -195,14 +207,21 @@ t.test('a login does not clear failures at other accounts', async (t) => {
 t.test("a login clears its user's failures", async (t) => {
   const { throttle } = start(t)
   for (let round = 0; round < 4; round += 1) await fail(throttle)
-  await (await begin(throttle, stranger)).succeeded()
+  await succeed(throttle, stranger)
   for (let round = 0; round < 6; round += 1) t.equal(await fail(throttle), 0)
   t.equal(await fail(throttle), 1)
 })
 
 t.test('an abandoned attempt does not count', async (t) => {
   const { throttle } = start(t)
-  for (let round = 0; round < 200; round += 1) await (await begin(throttle, stranger)).abandoned()
+  const overload = new GatepassError('overloaded')
+  const abandon = () =>
+    throttle.run(
+      stranger,
+      () => Promise.reject(overload),
+      () => false,
+    )
+  for (let round = 0; round < 200; round += 1) await t.rejects(abandon(), overload)
   t.equal(await fail(throttle), 0)
 })
 
@@ -234,7 +253,7 @@ t.test('an attempt that one limit refuses at the last moment counts for no other
 
 t.test('many right passwords at once exhaust no limit', async (t) => {
   const { throttle } = start(t)
-  const logins = Array.from({ length: 20 }, () => throttle.run(stranger, (one) => one.succeeded()))
+  const logins = Array.from({ length: 20 }, () => succeed(throttle, stranger))
   await t.resolves(Promise.all(logins))
 })
 
