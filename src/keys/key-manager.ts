@@ -149,10 +149,8 @@ export class KeyManager {
     const key = this.#keys.find((one) => one.kid === kid)
     if (key === undefined) return null
     if (key.revokedAtMs === null) {
-      const replacement = (nowMs: number) =>
-        replacementKey(kid, this.#keys, algorithm, policy, nowMs)
       // The replacement is inserted first: at every instant some key may sign.
-      if (replacement(clock.nowMs()) !== null) await this.#create(replacement)
+      await this.#create((nowMs) => replacementKey(kid, this.#keys, algorithm, policy, nowMs))
       await this.#store.revoke(kid, clock.nowMs())
       await this.refreshNow()
     }
@@ -180,11 +178,8 @@ export class KeyManager {
     const { algorithm, policy, clock, expiryClock = clock } = this.#options
     const stored = await this.#read()
     this.#adopt(stored)
-    const due = (nowMs: number) => dueKey(this.#keys, algorithm, policy, nowMs)
-    if (due(clock.nowMs()) !== null) {
-      await this.#create(due)
-      this.#adopt(await this.#read())
-    }
+    const created = await this.#create((nowMs) => dueKey(this.#keys, algorithm, policy, nowMs))
+    if (created !== null) this.#adopt(await this.#read())
     await this.#store.reencrypt(stored)
     for (const { name } of deletableKeys(this.#keys, policy, expiryClock.nowMs())) {
       await this.#store.remove(name)
@@ -206,11 +201,12 @@ export class KeyManager {
   /**
    * Generates a key and inserts it. If another replica was faster, the key of that replica is used.
    *
-   * @param decide called after the generation, which takes a while for RSA: the lead time counts
-   *   from publication
+   * @param decide returns null if no key is needed. Called again after the generation, which takes a
+   *   while for RSA: the lead time counts from publication
    */
   async #create(decide: (nowMs: number) => NewKey | null): Promise<NewKey | null> {
     const { algorithm, clock, onChange } = this.#options
+    if (decide(clock.nowMs()) === null) return null
     const generated = await generateKey(algorithm)
     const createdAtMs = clock.nowMs()
     const key = decide(createdAtMs)
