@@ -30,11 +30,6 @@ export interface DecryptedKey extends KeyRecord {
   readonly isCurrent: boolean
 }
 
-interface CachedKey {
-  readonly text: string
-  readonly key: DecryptedKey
-}
-
 /**
  * Encrypts private keys on the way into a `KeyStore` and decrypts them on the way out. A record that is
  * not encrypted is refused: write access to the store alone must not add a key.
@@ -45,8 +40,6 @@ interface CachedKey {
 export class EncryptedKeyStore {
   readonly #store: KeyStore
   readonly #secrets: KeySecrets
-  /** The records that the last `list` decrypted, by name. */
-  #cached: ReadonlyMap<string, CachedKey> = new Map()
 
   constructor(store: KeyStore, secrets: KeySecrets) {
     this.#store = store
@@ -56,9 +49,8 @@ export class EncryptedKeyStore {
   /** @throws `key_store_invalid`, which names the record and nothing in it; `store_unavailable` */
   async list(): Promise<DecryptedKey[]> {
     const { keys, revokedAtMsOf } = await readRecords(this.#store)
-    const decrypted = await Promise.all(keys.map((key) => this.#decryptCached(key)))
-    this.#cached = new Map(decrypted.map((one) => [one.key.name, one]))
-    return decrypted.map(({ key }) => ({ ...key, revokedAtMs: revokedAtMsOf(key.kid) }))
+    const decrypted = await Promise.all(keys.map((key) => decrypt(key, this.#secrets)))
+    return decrypted.map((key) => ({ ...key, revokedAtMs: revokedAtMsOf(key.kid) }))
   }
 
   /** Inserts a key and returns true, or returns false if its name exists. */
@@ -87,12 +79,6 @@ export class EncryptedKeyStore {
 
   close(): Promise<void> {
     return this.#store.close()
-  }
-
-  async #decryptCached(stored: StoredKey): Promise<CachedKey> {
-    const cached = this.#cached.get(stored.name)
-    if (cached?.text === stored.text) return cached
-    return { text: stored.text, key: await decrypt(stored, this.#secrets) }
   }
 }
 
