@@ -58,8 +58,8 @@ export interface AccessTokenRequest {
   readonly account: Account | null
   /** The claims of its session, if it has one. */
   readonly session?: SessionClaims
-  /** Its `iat`. Default: `issuedAtSeconds` of the `sub`. */
-  readonly issuedAtSeconds?: number | undefined
+  /** Its `iat`. Default: now, or the second after a sign-out of all sessions of the user. */
+  readonly issuedAtSeconds?: number
   /** The latest `exp`. */
   readonly maxExpiresAtSeconds?: number
 }
@@ -142,7 +142,8 @@ export class TokenMinter {
   }
 
   /**
-   * Mints an access token of a session.
+   * Mints an access token of a session. Call it before the session is stored or rotated, so that a sign-out
+   * of all sessions in between ends the token.
    *
    * @throws `token_too_large`, `keys_unavailable`
    */
@@ -187,7 +188,7 @@ export class TokenMinter {
     const { policy, clients, signingKey } = this.#options
     const { issuer, accessTtlSeconds, tokenType: typ, encryptionKeys = new Map() } = policy
     const { sub, clientId, scope, audience, jkt, account, session } = request
-    const { issuedAtSeconds: iat = this.issuedAtSeconds(sub) } = request
+    const { issuedAtSeconds: iat = this.#issuedAtSeconds(sub) } = request
     const { maxExpiresAtSeconds = Number.POSITIVE_INFINITY } = request
     const exp = Math.min(iat + accessTtlSeconds, maxExpiresAtSeconds)
     const client = account === null ? undefined : clients.find(clientId)
@@ -213,11 +214,10 @@ export class TokenMinter {
   }
 
   /**
-   * Returns the `iat` of a token. Read it before you check that a session lives: a sign-out of all
-   * sessions after the check then ends the token. After a sign-out in this second it is the next
-   * second, because verifiers compare whole seconds. The clock that dated the sign-out may be ahead.
+   * Returns the `iat` of a token. After a sign-out of all sessions in this second it is the next second,
+   * because verifiers compare whole seconds. The clock that dated the sign-out may be ahead.
    */
-  issuedAtSeconds(sub: string): number {
+  #issuedAtSeconds(sub: string): number {
     const { clock, policy, revocations } = this.#options
     const now = nowSeconds(clock)
     const revokedUntil = revocations.revokedUntilSeconds(sub) ?? 0
@@ -262,11 +262,9 @@ function encryptionKeyFor(
 ): EncryptionKey | null {
   if (keys.size === 0) return null
   const audiences = [aud].flat()
-  const [key, ...others] = audiences.map((audience) => keys.get(audience) ?? null)
-  if (others.length === 0) return key ?? null
-  if (key || others.some((other) => other !== null)) {
-    const detail = 'A token for several audiences cannot be encrypted for one of them.'
-    throw new GatepassError('config_invalid', { detail })
-  }
-  return null
+  const key = audiences.map((audience) => keys.get(audience)).find((one) => one !== undefined)
+  if (key === undefined) return null
+  if (audiences.length === 1) return key
+  const detail = 'A token for several audiences cannot be encrypted for one of them.'
+  throw new GatepassError('config_invalid', { detail })
 }
