@@ -34,7 +34,9 @@ export class SessionDataCleanup {
   readonly #follow = new SingleFlight(() => this.#readLog())
   #position = logStart
   /** Entries before the position whose deletion has failed. */
-  #failed: Revocation[] = []
+  readonly #failed: Revocation[] = []
+  /** The error of the last of these. */
+  #error: unknown
   #isFailing = false
 
   constructor(options: SessionDataCleanupOptions) {
@@ -57,36 +59,31 @@ export class SessionDataCleanup {
 
   /** @throws the error of a deletion, after all have been tried */
   async #readLog(): Promise<void> {
-    const errors: unknown[] = []
-    const failed = this.#failed.splice(0)
-    for (let at = 0; at < failed.length; at += pageSize) {
-      await this.#deleteAll(failed.slice(at, at + pageSize), errors)
+    const retried = this.#failed.splice(0)
+    for (let at = 0; at < retried.length; at += pageSize) {
+      await this.#deleteAll(retried.slice(at, at + pageSize))
     }
     for (let isFull = true; isFull && this.#failed.length < maxFailed; ) {
       const page = await this.#options.sessions.revocationsAfter(this.#position, pageSize)
       // `Sessions.revokeAll` adds an entry for each session of a user.
-      const revoked = page.filter(({ kind }) => kind === 'session')
-      await this.#deleteAll(revoked, errors)
+      await this.#deleteAll(page.filter(({ kind }) => kind === 'session'))
       this.#position = page.at(-1)?.position ?? this.#position
       isFull = page.length === pageSize
     }
-    if (errors.length > 0) throw errors[0]
+    if (this.#failed.length > 0) throw this.#error
   }
 
-  async #deleteAll(revoked: readonly Revocation[], errors: unknown[]): Promise<void> {
+  async #deleteAll(revoked: readonly Revocation[]): Promise<void> {
+    const { data, issuer, clock, closedMs } = this.#options
     const deletions = revoked.map(async (revocation) => {
+      const { id, atMs } = revocation
       try {
-        await this.#delete(revocation)
+        await data.end(dataOwner('session', issuer, id), atMs + closedMs, clock.nowMs())
       } catch (error) {
         this.#failed.push(revocation)
-        errors.push(error)
+        this.#error = error
       }
     })
     await Promise.all(deletions)
-  }
-
-  #delete({ id, atMs }: Revocation): Promise<void> {
-    const { data, issuer, clock, closedMs } = this.#options
-    return data.end(dataOwner('session', issuer, id), atMs + closedMs, clock.nowMs())
   }
 }
