@@ -18,16 +18,12 @@ export interface IssuerPolicy extends TokenPolicy {
   readonly session: SessionPolicy
 }
 
-export interface IssuerStores {
+export interface IssuerOptions {
+  readonly policy: IssuerPolicy
   readonly accounts: AccountStore
   readonly sessions: SessionStore
   /** Counts failed logins. */
   readonly counters: CounterStore
-}
-
-export interface IssuerOptions {
-  readonly policy: IssuerPolicy
-  readonly stores: IssuerStores
   /** MAC secrets of refresh tokens. Other secrets are derived from them. */
   readonly secrets: Secrets
   /** Returns the key that signs at this time. */
@@ -35,38 +31,22 @@ export interface IssuerOptions {
   readonly hasher: PasswordHasher
   readonly revocations: RevocationFeed
   readonly clock: Clock
-  readonly checkClock?: SessionsOptions['checkClock']
+  readonly checkClock: SessionsOptions['checkClock']
 }
 
 /** The use cases of an issuer, and the parts that they are made of. */
-export interface Issuer {
-  readonly policy: IssuerPolicy
-  readonly clients: Clients
-  readonly accounts: AccountStore
-  readonly sessions: Sessions
-  readonly refreshTokens: RefreshTokenCodec
-  readonly minter: TokenMinter
-  readonly starter: SessionStarter
-  /** Counts failures of clients, apart from those of logins. */
-  readonly clientThrottle: LoginThrottle
-  readonly login: Login
-  readonly refresh: Refresh
-  readonly revocations: RevocationFeed
-  readonly signingKey: () => SigningKey
-  readonly clock: Clock
-}
+export type Issuer = ReturnType<typeof createIssuer>
 
-export function createIssuer(options: IssuerOptions): Issuer {
-  const { policy, stores, secrets, signingKey, hasher, revocations, clock, checkClock } = options
-  const { accounts } = stores
+export function createIssuer(options: IssuerOptions) {
+  const { policy, accounts, counters, secrets, signingKey, hasher, revocations, clock } = options
   const clients = new Clients(policy.clients)
   const refreshTokens = new RefreshTokenCodec(secrets)
   const sessions = new Sessions({
-    store: stores.sessions,
+    store: options.sessions,
     policy: policy.session,
     clock,
     revocations,
-    checkClock,
+    checkClock: options.checkClock,
   })
   const minter = new TokenMinter({
     policy,
@@ -76,22 +56,17 @@ export function createIssuer(options: IssuerOptions): Issuer {
     signingKey,
     revocations,
   })
-  const throttle = new LoginThrottle(stores.counters, secrets)
   const starter = new SessionStarter({ sessions, minter, revocations })
-  const common = { accounts, sessions, clients, minter, clock }
+  const throttle = new LoginThrottle(counters, secrets)
+  const parts = { accounts, sessions, clients, minter, starter, refreshTokens, clock }
   return {
+    ...parts,
     policy,
-    clients,
-    accounts,
-    sessions,
-    refreshTokens,
-    minter,
-    starter,
-    clientThrottle: new LoginThrottle(stores.counters, secrets, 'client'),
-    login: new Login({ ...common, starter, throttle, hasher }),
-    refresh: new Refresh({ ...common, refreshTokens, graceMs: policy.session.graceMs }),
     revocations,
     signingKey,
-    clock,
+    /** Counts failures of clients, apart from those of logins. */
+    clientThrottle: new LoginThrottle(counters, secrets, 'client'),
+    login: new Login({ ...parts, throttle, hasher }),
+    refresh: new Refresh({ ...parts, graceMs: policy.session.graceMs }),
   }
 }

@@ -32,7 +32,7 @@ export interface SessionsOptions {
   /** This replica's copy of the revocation log, if it serves one to verifiers. */
   readonly revocations?: Pick<RevocationFeed, 'refreshNow'> | undefined
   /** Throws `clock_skew` if the clock is wrong, unless it is behind that of a shared store. */
-  readonly checkClock?: (() => void | Promise<void>) | undefined
+  readonly checkClock: () => Promise<void>
 }
 
 /** The properties of a session that its login determines. */
@@ -49,18 +49,22 @@ export interface NewSession
  * verifiers even if the store becomes unavailable right afterwards.
  */
 export class Sessions {
+  /**
+   * Checks the clock where verifiers would misread the time of a revocation, or a client would drop a session
+   * that has not expired.
+   */
+  readonly checkClock: SessionsOptions['checkClock']
   readonly #store: SessionStore
   readonly #policy: SessionPolicy
   readonly #clock: Clock
   readonly #revocations: SessionsOptions['revocations']
-  readonly #checkClock: SessionsOptions['checkClock']
 
   constructor({ store, policy, clock, revocations, checkClock }: SessionsOptions) {
     this.#store = store
     this.#policy = policy
     this.#clock = clock
     this.#revocations = revocations
-    this.#checkClock = checkClock
+    this.checkClock = checkClock
   }
 
   /** Returns a session that begins now. It exists once `create` has stored it. */
@@ -232,16 +236,6 @@ export class Sessions {
     }
     await this.#store.appendRevocation('all', '', this.#clock.nowMs(), revokedKeptMs)
     return count
-  }
-
-  /**
-   * Checks the clock where verifiers would misread the time of a revocation, or a client would drop a session
-   * that has not expired.
-   *
-   * @throws `clock_skew` if the clock is wrong, unless it is behind that of a shared store
-   */
-  async checkClock(): Promise<void> {
-    await this.#checkClock?.()
   }
 
   /** Revokes a session that must not be used, without checking the clock. */

@@ -101,10 +101,9 @@ export interface TokenPolicy {
   readonly accessTtlSeconds: number
   /** Largest difference between the clocks of two machines. */
   readonly clockSkewSeconds: number
-  /** The `typ` of access tokens. Default: `at+jwt` (RFC 9068 §2.1). */
-  readonly tokenType?: TokenType
-  /** Default: no token is encrypted. */
-  readonly encryptionKeys?: AudienceKeys
+  /** The `typ` of access tokens (RFC 9068 §2.1). */
+  readonly tokenType: TokenType
+  readonly encryptionKeys: AudienceKeys
 }
 
 export interface TokenMinterOptions {
@@ -186,7 +185,7 @@ export class TokenMinter {
 
   async #mint(request: AccessTokenRequest): Promise<MintedToken> {
     const { policy, clients, signingKey } = this.#options
-    const { issuer, accessTtlSeconds, tokenType: typ, encryptionKeys = new Map() } = policy
+    const { issuer, accessTtlSeconds, tokenType, encryptionKeys } = policy
     const { sub, clientId, scope, audience, jkt, account, session } = request
     const { issuedAtSeconds: iat = this.#issuedAtSeconds(sub) } = request
     const { maxExpiresAtSeconds = Number.POSITIVE_INFINITY } = request
@@ -208,7 +207,7 @@ export class TokenMinter {
       },
       signingKey(),
       encryptionKeyFor(audience, encryptionKeys),
-      typ,
+      tokenType,
     )
     return { accessToken, tokenType: jkt === null ? 'Bearer' : 'DPoP', scope, iat, exp }
   }

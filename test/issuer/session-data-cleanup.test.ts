@@ -120,7 +120,7 @@ t.test('sessions with data are revoked one by one, so that their data is deleted
 
 function sessionsOf(store: SessionStore, clock: FakeClock): Sessions {
   const sessionPolicy = { ...policy, revokedKeptMs: keptMs, maxMs: forever }
-  return new Sessions({ store, policy: sessionPolicy, clock })
+  return new Sessions({ store, policy: sessionPolicy, clock, checkClock: async () => {} })
 }
 
 t.test('an unavailable store is called again until the data is deleted', async (t) => {

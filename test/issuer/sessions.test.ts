@@ -11,7 +11,7 @@ t.test('a user has at most 100 sessions: a login revokes the oldest', async (t) 
   t.teardown(() => store.close())
   const clock = new FakeClock(t0 + 1000)
   const sessionPolicy = { ...policy, maxMs: 86_400_000 }
-  const sessions = new Sessions({ store, policy: sessionPolicy, clock })
+  const sessions = new Sessions({ store, policy: sessionPolicy, clock, checkClock: async () => {} })
   const revoked: [AuditEvent, AuditFields][] = []
   const audit = (event: AuditEvent, fields: AuditFields) => revoked.push([event, fields])
   const sidOf = (index: number) => `session-${index}`
@@ -94,6 +94,7 @@ t.test('refreshes of a disabled account at once report each ended session once',
     store,
     policy: { ...policy, maxMs: 86_400_000 },
     clock: new FakeClock(t0),
+    checkClock: async () => {},
   })
   const counts: (number | undefined)[] = []
   const audit = (_event: AuditEvent, { count }: AuditFields) => counts.push(count)
