@@ -3,6 +3,8 @@ import { button, byId, el, listView, notify, pause, setText } from './dom.ts'
 import type { Page } from './page.ts'
 import { issuer, jsonOf, Refused } from './server.ts'
 
+type ShownDevice = Omit<DeviceSession, 'last_used_at' | 'expires_at'>
+
 /** Starts the list of the user's sessions, each with a sign-out button. */
 export function startDevicesCard(page: Page): void {
   const { auth, feed } = page
@@ -10,9 +12,10 @@ export function startDevicesCard(page: Page): void {
     if (auth.state.status !== 'signed-in') return
     const devices = await auth.sessions()
     setText(byId('device-count'), String(devices.length))
-    showRows(devices)
+    // A refresh changes these fields, which no row shows.
+    showRows(devices.map(({ last_used_at: _, expires_at: __, ...shown }) => shown))
   }
-  const row = (device: DeviceSession) => {
+  const row = (device: ShownDevice) => {
     const name = nameOf(device.user_agent)
     const end = async () => {
       if (device.current) page.expectSignOut('here')
@@ -50,7 +53,7 @@ export function startDevicesCard(page: Page): void {
   )
 }
 
-function labelOf({ current, created_at }: DeviceSession, name: string): string {
+function labelOf({ current, created_at }: ShownDevice, name: string): string {
   return current ? 'Sign out this device' : `Sign out ${name}, since ${timeOf(created_at)}`
 }
 

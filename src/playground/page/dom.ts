@@ -45,17 +45,25 @@ export function setText(element: Element, text: string): void {
 }
 
 /**
- * Returns a function that shows items in a list of index.html. An unchanged list keeps its buttons, and
+ * Returns a function that shows items in a list of index.html. An unchanged item keeps its buttons, and
  * with them the focus.
  */
-export function listView<T>(id: string, row: (item: T) => Node): (items: readonly T[]) => void {
+export function listView<T>(id: string, row: (item: T) => Element): (items: readonly T[]) => void {
   const list = byId(id)
-  let shown = ''
+  let rows = new Map<string, Element>()
   return (items) => {
-    const current = JSON.stringify(items)
-    if (current === shown) return
-    shown = current
-    list.replaceChildren(...items.map(row))
+    const before = rows
+    rows = new Map(
+      items.map((item) => {
+        const key = JSON.stringify(item)
+        return [key, before.get(key) ?? row(item)]
+      }),
+    )
+    for (const [key, element] of before) if (!rows.has(key)) element.remove()
+    // An element that is inserted again loses the focus.
+    for (const [at, element] of [...rows.values()].entries()) {
+      if (list.children[at] !== element) list.insertBefore(element, list.children[at] ?? null)
+    }
   }
 }
 

@@ -134,6 +134,7 @@ function showAuthState(state: AuthState, before: AuthState): void {
     showUser()
     if (before.status === 'signed-out') byId('dashboard-title').focus()
   } else if (before.status === 'signed-in') {
+    byId<HTMLDialogElement>('ask-password').close()
     showSignOutMessage(page.signOutMessage())
     byId('welcome-title').focus()
   }

@@ -169,6 +169,24 @@ t.test('devices: another device signs in and is signed out; then all devices', a
   await textOf(tab, '#farewell', /from another tab or device/)
 })
 
+t.test('a list that changes keeps the focus', async (t) => {
+  const page = await playground.openSignedIn(t)
+  await page.getByRole('button', { name: 'Sign out this device' }).focus()
+  const isFocused = () =>
+    page.evaluate(`document.activeElement.ariaLabel === 'Sign out this device'`)
+  const user = await playground.user(t)
+  const shown = await read(page, '#devices')
+  const body = { username: 'demo', password: playground.password }
+  const signedIn = await user.request.post(`${playground.url}/login`, { data: body })
+  t.equal(signedIn.status(), 200)
+  await until('the device is in the list', async () => (await read(page, '#devices')) !== shown)
+  t.ok(await isFocused(), 'when another device signs in')
+  await textOf(page, '#grace', /grace period is over/)
+  await page.evaluate(`document.querySelector('#refresh-now').click()`)
+  await textOf(page, '#generation', /^1$/)
+  t.ok(await isFocused(), 'when this device has refreshed')
+})
+
 t.test('the second device belongs to the user who is signed in', async (t) => {
   const password = 'a password that only ada knows'
   await playground.addUser('ada', password)
@@ -274,6 +292,18 @@ t.test('without the password there is no second device', async (t) => {
   }
   await enter('not the one')
   await textOf(page, '#elsewhere-steps', /password is wrong/)
+  await page.locator('#add-device').click()
+  await page.getByRole('dialog').waitFor()
+  const tab = await page.context().newPage()
+  await tab.goto(playground.url)
+  await tab.locator('#sign-out').click()
+  await textOf(page, '#farewell', /another tab or device/)
+  t.equal(await page.getByRole('dialog').count(), 0, 'nobody is asked after a sign-out')
+  await page.locator('#password').fill(playground.password)
+  await page.locator('#password').press('Enter')
+  await page.locator('#dashboard').waitFor()
+  await page.reload()
+  await page.locator('#dashboard').waitFor()
   await enter(playground.password)
   t.match(await textOf(page, '#farewell'), /another tab or device/, 'a wrong password is forgotten')
 })
