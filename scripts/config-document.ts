@@ -1,3 +1,4 @@
+import { writeFileSync } from 'node:fs'
 import * as z from 'zod'
 import { type ClientSettings, clientSchema, defaultClients } from '../src/config/clients.ts'
 import { allowedValues } from '../src/config/load.ts'
@@ -8,7 +9,10 @@ import {
   settings,
 } from '../src/config/settings.ts'
 
-/** Generates docs/config.md. Defaults and limits come from the schemas. */
+/**
+ * Generates docs/config.md. Defaults and limits come from the schemas. A test fails if the document is
+ * out of date.
+ */
 export function configDocument(): string {
   const parts = [
     introduction,
@@ -340,3 +344,7 @@ verifiers can read them. Create the keys with \`gatepass keys encryption\`:
   algorithm, wait until \`gatepass keys list\` shows no active or pending key of \`ML-DSA-44\`.
 - \`GATEPASS_ENCRYPTED_TOKENS\` needs \`GATEPASS_DECRYPTION_KEYS\`.
 `
+
+if (import.meta.main) {
+  writeFileSync(new URL('../docs/config.md', import.meta.url), configDocument())
+}

@@ -35,7 +35,7 @@ export interface ProcessOptions {
 
 const sources = join(projectFolder, 'src/cli/main.ts')
 
-/** The command line, and the issuer and the verifier, which `npm test` builds (scripts/test-service.ts). */
+/** The command line, and the issuer and the verifier, which `npm test` builds (scripts/run-tests.ts). */
 const programs = { command: sources, service: process.env.TEST_SERVICE_PROGRAM ?? sources }
 
 /** A process that stops need not wait for a load balancer. */
