@@ -18,12 +18,16 @@ export interface IssuerPolicy extends TokenPolicy {
   readonly session: SessionPolicy
 }
 
-export interface IssuerOptions {
-  readonly policy: IssuerPolicy
+export interface IssuerStores {
   readonly accounts: AccountStore
   readonly sessions: SessionStore
   /** Counts failed logins. */
   readonly counters: CounterStore
+}
+
+export interface IssuerOptions {
+  readonly policy: IssuerPolicy
+  readonly stores: IssuerStores
   /** MAC secrets of refresh tokens. Other secrets are derived from them. */
   readonly secrets: Secrets
   /** Returns the key that signs at this time. */
@@ -38,11 +42,12 @@ export interface IssuerOptions {
 export type Issuer = ReturnType<typeof createIssuer>
 
 export function createIssuer(options: IssuerOptions) {
-  const { policy, accounts, counters, secrets, signingKey, hasher, revocations, clock } = options
+  const { policy, stores, secrets, signingKey, hasher, revocations, clock } = options
+  const { accounts, counters } = stores
   const clients = new Clients(policy.clients)
   const refreshTokens = new RefreshTokenCodec(secrets)
   const sessions = new Sessions({
-    store: options.sessions,
+    store: stores.sessions,
     policy: policy.session,
     clock,
     revocations,

@@ -50,7 +50,7 @@ export async function runIssuer(context: CliContext): Promise<void> {
   observeLog(metrics.registry, () => output.dropped)
   const audit = createAudit(logger, metrics)
   const deps = await openAccountDeps(settings, cwd)
-  const { sessions } = deps
+  const { accounts, sessions, hasher } = deps
   const counters = await openedBy('sessions_url', openCounterStore(settings.sessions_url, cwd))
   const playground = hasPlayground(settings)
     ? (await import('../playground-wiring.ts')).createPlayground(settings)
@@ -76,11 +76,11 @@ export async function runIssuer(context: CliContext): Promise<void> {
   })
 
   const issuer = createIssuer({
-    ...deps,
-    counters,
     policy: issuerPolicy(settings),
+    stores: { accounts, sessions, counters },
     secrets: issuerSecrets(settings),
     signingKey: () => keys.signingKey(),
+    hasher,
     revocations,
     clock: systemClock,
     checkClock: () => clockMonitor.checkSignOut(),
