@@ -262,8 +262,9 @@ t.test('a client that does not answer delays no other client', async (t) => {
 
 t.test('a client that fails takes the place of no other client', async (t) => {
   const statuses = [500]
-  const options = { backoff, maxWaiting: 50 }
+  const options = { backoff: { minMs: 1_000, maxMs: 1_000 }, maxWaiting: 50 }
   const { broken, clock, logout } = await endMany(t, 120, statuses, options)
+  await until('it has refused each notification', () => broken.tokens.length >= 120)
   const before = broken.tokens.length
   statuses[0] = 200
   await until('it is notified of each session once it works', async () => {
