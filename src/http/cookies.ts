@@ -1,5 +1,5 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
-import { GatepassError, isGatepassError } from '../core/errors.ts'
+import { GatepassError } from '../core/errors.ts'
 import { randomId } from '../core/secrets.ts'
 
 /** Longest lifetime of a cookie in browsers (RFC 6265bis §5.5). */
@@ -36,25 +36,25 @@ export class HostCookie {
 
   /** @throws `cookie_duplicated` if it was sent twice: somebody else planted one of them */
   read(request: FastifyRequest): string | undefined {
-    const { cookie = '' } = request.headers
+    const values = this.readAll(request)
+    if (values.length > 1) throw new GatepassError('cookie_duplicated')
+    return values[0]
+  }
+
+  protected readAll({ headers: { cookie = '' } }: FastifyRequest): string[] {
     const start = `${this.name}=`
     // Browsers ignore only spaces and tabs around a name. If other white space counted as none, another
     // host could set this cookie despite its prefix.
     const pairs = cookie.split(/;[ \t]*/).filter((pair) => pair.startsWith(start))
-    if (pairs.length > 1) throw new GatepassError('cookie_duplicated')
-    return pairs[0]?.slice(start.length)
+    return pairs.map((pair) => pair.slice(start.length))
   }
 }
 
 /** A cookie that counts as none if it was sent twice: another site may have planted one of them. */
 export class LenientCookie extends HostCookie {
   override read(request: FastifyRequest): string | undefined {
-    try {
-      return super.read(request)
-    } catch (error) {
-      if (isGatepassError(error, 'cookie_duplicated')) return undefined
-      throw error
-    }
+    const values = this.readAll(request)
+    return values.length > 1 ? undefined : values[0]
   }
 }
 
