@@ -15,6 +15,7 @@ import { validatorCompiler } from 'fastify-type-provider-zod'
 import type { z } from 'zod'
 import { GatepassError } from '../core/errors.ts'
 import { isPlainObject, objectsIn, parseJson } from '../core/json.ts'
+import type { AccessTokenClaims } from '../tokens/access-token.ts'
 import { withoutByteOrderMark } from '../tokens/strict-decoding.ts'
 import { answerBrokenRequest, createErrorHandler } from './error-handler.ts'
 import type { Metrics } from './metrics.ts'
@@ -221,6 +222,12 @@ export function clientAddressOf(request: FastifyRequest): string {
   const { ip } = request as { readonly ip: string | undefined }
   if (ip === undefined) throw new GatepassError('request_malformed')
   return ip
+}
+
+/** Returns the verified claims. The guard of the route refuses requests without them. */
+export function callerOf({ auth }: FastifyRequest): AccessTokenClaims {
+  if (auth === null) throw new GatepassError('token_missing')
+  return auth
 }
 
 /** The methods of each route. */

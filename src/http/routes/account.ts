@@ -6,6 +6,7 @@ import { isActive } from '../../issuer/users.ts'
 import type { Consent } from '../../oauth/consents.ts'
 import type { Session } from '../../stores/ports.ts'
 import type { AccessTokenClaims } from '../../tokens/access-token.ts'
+import { callerOf } from '../app.ts'
 import type { IssuerContext } from '../issuer-app.ts'
 import {
   bearer,
@@ -29,7 +30,7 @@ export async function accountRoutes(
   // The issuer reads the session itself, so a sign-out takes effect here immediately.
   app.addHook('preHandler', async (request, reply) => {
     reply.header('cache-control', 'no-store')
-    const sid = ownSessionOf(caller(request))
+    const sid = ownSessionOf(callerOf(request))
     if ((await sessions.find(sid)) === null) throw new GatepassError('token_revoked')
   })
 
@@ -44,7 +45,7 @@ export async function accountRoutes(
       },
     },
     async (request) => {
-      const { sub, scope = '' } = caller(request)
+      const { sub, scope = '' } = callerOf(request)
       const account = await accounts.findBySub(sub)
       if (!isActive(account)) throw new GatepassError('token_revoked')
       const client = thirdPartyOf(request, clients)
@@ -83,7 +84,7 @@ function sessionRoutes(instance: FastifyInstance, { issuer, auditOf }: IssuerCon
       },
     },
     async (request) => {
-      const { sub, sid } = caller(request)
+      const { sub, sid } = callerOf(request)
       return { sessions: (await sessions.list(sub)).map((one) => toDevice(one, sid)) }
     },
   )
@@ -100,7 +101,7 @@ function sessionRoutes(instance: FastifyInstance, { issuer, auditOf }: IssuerCon
       },
     },
     async (request, reply) => {
-      await sessions.revokeOwn(caller(request).sub, request.params.id, auditOf(request))
+      await sessions.revokeOwn(callerOf(request).sub, request.params.id, auditOf(request))
       return reply.code(204).send(undefined)
     },
   )
@@ -116,7 +117,7 @@ function sessionRoutes(instance: FastifyInstance, { issuer, auditOf }: IssuerCon
       },
     },
     async (request, reply) => {
-      await sessions.logoutAll(caller(request).sub, auditOf(request))
+      await sessions.logoutAll(callerOf(request).sub, auditOf(request))
       return reply.code(204).send(undefined)
     },
   )
@@ -137,7 +138,7 @@ function consentRoutes(instance: FastifyInstance, { oauth, auditOf }: IssuerCont
         response: { 200: consentList, default: problem },
       },
     },
-    async (request) => ({ consents: (await consents.list(caller(request).sub)).map(toConsent) }),
+    async (request) => ({ consents: (await consents.list(callerOf(request).sub)).map(toConsent) }),
   )
 
   app.delete(
@@ -152,7 +153,7 @@ function consentRoutes(instance: FastifyInstance, { oauth, auditOf }: IssuerCont
       },
     },
     async (request, reply) => {
-      await consents.withdraw(request.params.client_id, caller(request).sub, auditOf(request))
+      await consents.withdraw(request.params.client_id, callerOf(request).sub, auditOf(request))
       return reply.code(204).send(undefined)
     },
   )
@@ -171,15 +172,9 @@ export function ownSessionOf({ sid, act }: AccessTokenClaims): string {
 
 /** Returns the client of a request's token; null for a client of the operator. */
 function thirdPartyOf(request: FastifyRequest, clients: Clients): Client | null {
-  const { client_id = '' } = caller(request)
+  const { client_id = '' } = callerOf(request)
   const client = clients.find(client_id) ?? { client_id, scopes: {}, third_party: true }
   return client.third_party ? client : null
-}
-
-/** Returns the verified claims. The guard refuses requests without them. */
-function caller(request: FastifyRequest) {
-  if (request.auth === null) throw new GatepassError('token_missing')
-  return request.auth
 }
 
 function toConsent({ client, scopes }: Consent) {

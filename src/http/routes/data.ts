@@ -4,14 +4,9 @@ import type { ZodTypeProvider } from 'fastify-type-provider-zod'
 import { PerKeyQueue } from '../../core/bounded-queue.ts'
 import { GatepassError } from '../../core/errors.ts'
 import type { JsonValue } from '../../core/json.ts'
-import type { DataScope, DataService } from '../../data/data-service.ts'
-import {
-  type Expected,
-  type FieldText,
-  maxValueBytes,
-  type OwnedFields,
-  putField,
-} from '../../data/owned-fields.ts'
+import type { DataService } from '../../data/data-service.ts'
+import { type Expected, type FieldText, maxValueBytes, putField } from '../../data/owned-fields.ts'
+import { callerOf } from '../app.ts'
 import { checkIfMatch, entityTag, matchesETag, readPrecondition } from '../conditional-requests.ts'
 import * as schemas from '../schemas.ts'
 
@@ -41,16 +36,7 @@ export function dataRoutes(instance: FastifyInstance, options: DataRoutesOptions
   changeRoutes(instance, options)
 }
 
-function fieldsOf(
-  request: FastifyRequest,
-  scope: DataScope,
-  { data }: DataRoutesOptions,
-): OwnedFields {
-  if (request.auth === null) throw new GatepassError('token_missing')
-  return data.fieldsOf(scope, request.auth)
-}
-
-function readRoutes(instance: FastifyInstance, options: DataRoutesOptions): void {
+function readRoutes(instance: FastifyInstance, { data }: DataRoutesOptions): void {
   const app = instance.withTypeProvider<ZodTypeProvider>()
   const lists = new PerKeyQueue(listLimits)
 
@@ -67,8 +53,9 @@ function readRoutes(instance: FastifyInstance, options: DataRoutesOptions): void
       },
     },
     async (request, reply) => {
-      const fields = fieldsOf(request, request.params.scope, options)
-      const { iss, sub } = request.auth ?? {}
+      const caller = callerOf(request)
+      const fields = data.fieldsOf(request.params.scope, caller)
+      const { iss, sub } = caller
       await lists.run(JSON.stringify([iss, sub]), async () => {
         // The client has disconnected.
         if (reply.raw.destroyed) return
@@ -96,7 +83,7 @@ function readRoutes(instance: FastifyInstance, options: DataRoutesOptions): void
     },
     async (request, reply) => {
       const { scope, field } = request.params
-      const found = await fieldsOf(request, scope, options).getText(field)
+      const found = await data.fieldsOf(scope, callerOf(request)).getText(field)
       if (found === null) throw new GatepassError('data_field_not_found')
       const etag = entityTag(found.version)
       reply.header('etag', etag)
@@ -117,12 +104,15 @@ function fieldListOf(fields: ReadonlyMap<string, FieldText>): string {
   return `{"fields":{${members.join(',')}}}`
 }
 
-function changeRoutes(instance: FastifyInstance, options: DataRoutesOptions): void {
+function changeRoutes(
+  instance: FastifyInstance,
+  { data, requiresPrecondition }: DataRoutesOptions,
+): void {
   const app = instance.withTypeProvider<ZodTypeProvider>()
 
   function expectedBy(request: FastifyRequest): Expected {
     const expected = readPrecondition(request.headers)
-    if (expected === undefined && options.requiresPrecondition) {
+    if (expected === undefined && requiresPrecondition) {
       throw new GatepassError('data_precondition_required')
     }
     return expected
@@ -158,7 +148,7 @@ function changeRoutes(instance: FastifyInstance, options: DataRoutesOptions): vo
     async (request, reply) => {
       const { scope, field } = request.params
       const expected = expectedBy(request)
-      const fields = fieldsOf(request, scope, options)
+      const fields = data.fieldsOf(scope, callerOf(request))
       const { version, isNew } = await putField(fields, field, request.body as JsonValue, expected)
       reply.header('etag', entityTag(version))
       return reply.code(isNew ? 201 : 204).send(undefined)
@@ -181,7 +171,7 @@ function changeRoutes(instance: FastifyInstance, options: DataRoutesOptions): vo
     async (request, reply) => {
       const { scope, field } = request.params
       const expected = expectedBy(request)
-      await fieldsOf(request, scope, options).delete(field, expected)
+      await data.fieldsOf(scope, callerOf(request)).delete(field, expected)
       return reply.code(204).send(undefined)
     },
   )

@@ -6,7 +6,13 @@ import { isActive } from '../../issuer/users.ts'
 import { readClientCredentials } from '../../oauth/client-authentication.ts'
 import { type Form, malformed, parseForm, requireParameter } from '../../oauth/form.ts'
 import { toOAuthError } from '../../oauth/oauth-error.ts'
-import { clientAddressOf, collectRoutes, compileValidator, refuseOtherMethods } from '../app.ts'
+import {
+  callerOf,
+  clientAddressOf,
+  collectRoutes,
+  compileValidator,
+  refuseOtherMethods,
+} from '../app.ts'
 import { noteError } from '../error-handler.ts'
 import type { IssuerContext } from '../issuer-app.ts'
 import {
@@ -164,11 +170,11 @@ export function userInfoRoutes(app: FastifyInstance, { issuer }: IssuerContext):
       },
       handler: async (request, reply) => {
         reply.header('cache-control', 'no-store')
-        const { sub, sid = '', client_id: clientId, scope = '' } = request.auth ?? {}
+        const { sub, sid = '', client_id: clientId = '', scope = '' } = callerOf(request)
         const session = await sessions.find(sid)
-        const account = sub === undefined || session === null ? null : await accounts.findBySub(sub)
+        const account = session === null ? null : await accounts.findBySub(sub)
         if (!isActive(account)) throw new GatepassError('token_revoked')
-        const client = clients.find(clientId ?? '')
+        const client = clients.find(clientId)
         const claims = Object.entries(client ? attributeClaims(account, client, scope) : {})
         // OpenID Connect Core §5.3.2: a claim without a value is left out.
         const known = claims.filter(([, value]) => value !== null && value !== '')

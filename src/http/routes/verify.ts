@@ -8,6 +8,7 @@ import type { AccessTokenClaims } from '../../tokens/access-token.ts'
 import { type RequestTarget, readPublicUrl } from '../../verifier/dpop/target-uri.ts'
 import { createGuard } from '../../verifier/guard.ts'
 import type { Verifier } from '../../verifier/verifier.ts'
+import { callerOf } from '../app.ts'
 import { bearer, claims, problem, verified, verifyQuery } from '../schemas.ts'
 
 /**
@@ -92,7 +93,7 @@ export function whoamiRoute(instance: FastifyInstance): void {
     },
     async (request, reply) => {
       reply.header('cache-control', 'no-store')
-      return { ...request.auth } as AccessTokenClaims
+      return callerOf(request)
     },
   )
 }
