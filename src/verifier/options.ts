@@ -16,7 +16,7 @@ import {
 } from './option-problems.ts'
 import { FeedFollower } from './revocations/feed-follower.ts'
 import type { Revocations } from './revocations/revocation-list.ts'
-import { defaultCacheBytes, TokenCache } from './token-cache.ts'
+import { TokenCache } from './token-cache.ts'
 
 /** An issuer, and where its keys are. */
 export interface IssuerOptions {
@@ -151,7 +151,7 @@ export function readOptions(options: VerifierOptions | IssuersOptions): Verifier
     clock = systemClock,
     clockToleranceSeconds = 5,
     tokenTypes = [accessTokenType],
-    cache = { maxBytes: defaultCacheBytes },
+    cache,
   } = options
   const given = areForSeveralIssuers(options) ? options.issuers : [options]
   const issuers = given.map((issuer) => {
@@ -160,7 +160,7 @@ export function readOptions(options: VerifierOptions | IssuersOptions): Verifier
   })
   return {
     issuers,
-    cache: cache === false ? null : new TokenCache(cache.maxBytes),
+    cache: cache === false ? null : new TokenCache(cache?.maxBytes),
     maxTokenBytes,
     tokenTypes: new Set(issuers.flatMap(({ rules }) => [...rules.format.types])),
     decrypt,

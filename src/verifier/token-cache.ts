@@ -108,7 +108,7 @@ export class TokenCache {
   #misses = 0
   #evictions = 0
 
-  constructor(maxBytes: number) {
+  constructor(maxBytes = defaultCacheBytes) {
     this.#maxBytes = maxBytes
     this.#buckets = new Array(Math.ceil(maxBytes / bucketBytes)).fill(null)
   }

@@ -38,6 +38,10 @@ t.test('the clock tolerance and the size of the cache have an effect', async (t)
   t.match(await tolerant.verify(before), { sub: 'user-1' })
   t.equal(strict.status().cache, null)
   t.match(tolerant.status().cache, cache)
+  const unset = { maxBytes: undefined as unknown as number }
+  t.match(createVerifier({ ...options, cache: unset }).status().cache, {
+    maxBytes: 128 * 1024 ** 2,
+  })
 })
 
 function createVerifierKeys() {
