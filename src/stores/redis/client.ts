@@ -10,11 +10,8 @@ import {
   checkVersion,
   createConnectionFactory,
   fatalReason,
-  isDemoted,
   isErrorReply,
-  isMissingReplicas,
   isTemporary,
-  isUnknownScript,
   type RedisArguments,
   type RedisConnection,
   type RedisReply,
@@ -200,8 +197,9 @@ export class RedisClient {
       return reply
     } catch (error) {
       if (isErrorReply(error)) this.#lastReplyAtMs[role] = performance.now()
-      if (isDemoted(error)) this.#reconnectAfter(this.deadlineMs)
-      if (isMissingReplicas(error)) this.reportMissingReplicas()
+      // The server has become a replica of another primary.
+      if (isErrorReply(error, 'READONLY')) this.#reconnectAfter(this.deadlineMs)
+      if (isErrorReply(error, 'NOREPLICAS')) this.reportMissingReplicas()
       throw error
     }
   }
@@ -347,7 +345,7 @@ export class RedisCall {
     try {
       return await this.command(first, ['EVALSHA', script.sha, ...parameters], isRepeatable)
     } catch (error) {
-      if (!isUnknownScript(error)) throw error
+      if (!isErrorReply(error, 'NOSCRIPT')) throw error
       return this.command(first, ['EVAL', script.text, ...parameters], isRepeatable)
     }
   }

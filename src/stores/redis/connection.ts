@@ -394,9 +394,12 @@ function distinct(addresses: readonly ServerAddress[]): ServerAddress[] {
 /** Error replies of a server that did not run the command and may run it in a moment. */
 const temporary = /^(TRYAGAIN|CLUSTERDOWN|LOADING|MASTERDOWN|NOREPLICAS|READONLY|BUSY|MOVED|ASK) /
 
-/** Whether the server replied with an error. Otherwise the command may have run. */
-export function isErrorReply(error: unknown): error is Error {
-  return error instanceof ErrorReply
+/**
+ * Whether the server replied with an error. Otherwise the command may have run.
+ * @param code which error, such as `READONLY`; '' for any
+ */
+export function isErrorReply(error: unknown, code = ''): error is Error {
+  return error instanceof ErrorReply && error.message.startsWith(code)
 }
 
 /** Whether the command has certainly not run and may succeed after a short pause. */
@@ -405,20 +408,6 @@ export function isTemporary(error: unknown): boolean {
   if (error instanceof ClientClosedError || error instanceof ClientOfflineError) return true
   // A slot moves to a node without slots, which the client does not know yet.
   return error instanceof Error && error.message.startsWith('Cannot find node')
-}
-
-export function isUnknownScript(error: unknown): boolean {
-  return isErrorReply(error) && error.message.startsWith('NOSCRIPT')
-}
-
-/** Whether the server has become a replica of another primary. */
-export function isDemoted(error: unknown): boolean {
-  return isErrorReply(error) && error.message.startsWith('READONLY')
-}
-
-/** Whether the primary has too few replicas to write. */
-export function isMissingReplicas(error: unknown): boolean {
-  return isErrorReply(error) && error.message.startsWith('NOREPLICAS')
 }
 
 export function unavailable(cause: unknown, detail?: string): GatepassError {
