@@ -31,10 +31,6 @@ interface Batch {
   reject(error: Error): void
 }
 
-/** The longest line of memcached is an error of under a hundred bytes. */
-const maxLineBytes = 2_048
-/** The largest item of a memcached with its default settings (`-I`). */
-const maxDataBytes = 1_048_576
 const keepAliveMs = 10_000
 
 /**
@@ -44,7 +40,7 @@ const keepAliveMs = 10_000
  */
 export class MemcachedConnection {
   readonly #socket: Socket
-  readonly #parser = new ReplyParser({ maxLineBytes, maxDataBytes })
+  readonly #parser = new ReplyParser()
   readonly #batches: Batch[] = []
   #nextToken = 0
   #error: Error | null = null

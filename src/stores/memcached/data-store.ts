@@ -16,9 +16,9 @@ import {
   waitForFirstNode,
 } from './node.ts'
 import { expiryOf, locate, OwnerItems } from './owner-items.ts'
-import { nameOf, parseMemcachedUrl } from './url.ts'
+import { parseMemcachedUrl } from './url.ts'
 
-type Node = Pick<MemcachedNode, 'run' | 'close'>
+type Node = Pick<MemcachedNode, 'name' | 'run' | 'close'>
 
 /**
  * Session data in memcached 1.6 or later, on several nodes by consistent hashing. An owner's fields count
@@ -29,19 +29,17 @@ export class MemcachedDataStore implements DataStore {
   readonly #nodes: readonly Node[]
   readonly #ring: HashRing
 
-  /** @param names of the nodes, in their order */
-  constructor(nodes: readonly Node[], names: readonly string[]) {
+  constructor(nodes: readonly Node[]) {
     this.#nodes = nodes
-    this.#ring = new HashRing(names)
+    this.#ring = new HashRing(nodes.map(({ name }) => name))
   }
 
   /** @throws `config_invalid`, `store_unavailable` */
   static async open(url: string, options: MemcachedOptions): Promise<MemcachedDataStore> {
-    const target = parseMemcachedUrl(url)
-    const nodes = createNodes(target, options)
-    const store = new MemcachedDataStore(nodes, target.nodes.map(nameOf))
+    const nodes = createNodes(parseMemcachedUrl(url), options)
+    const store = new MemcachedDataStore(nodes)
     try {
-      await waitForFirstNode(target, nodes, options.openMs)
+      await waitForFirstNode(nodes, options.openMs)
     } catch (error) {
       await store.close()
       throw error

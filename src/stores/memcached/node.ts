@@ -41,6 +41,8 @@ const openFor = { minMs: 250, maxMs: 2_000 }
  * circuit breaker fails calls immediately; its probe connects again.
  */
 export class MemcachedNode {
+  /** In the hash ring and in messages. */
+  readonly name: string
   readonly #settings: ConnectionSettings
   readonly #deadlineMs: number
   readonly #breaker: CircuitBreaker
@@ -49,6 +51,7 @@ export class MemcachedNode {
   #connecting: Promise<MemcachedConnection> | null = null
 
   constructor(settings: ConnectionSettings, deadlineMs: number) {
+    this.name = nameOf(settings.address)
     this.#settings = settings
     this.#deadlineMs = deadlineMs
     this.#breaker = new CircuitBreaker({ openFor, clock: systemClock, isFailure: isOutage })
@@ -133,7 +136,6 @@ export function createNodes(
  * @throws `store_unavailable`: early for a fatal error, otherwise after `openMs`
  */
 export async function waitForFirstNode(
-  target: MemcachedTarget,
   nodes: readonly MemcachedNode[],
   openMs = 5_000,
 ): Promise<void> {
@@ -142,10 +144,7 @@ export async function waitForFirstNode(
     const errors = await Promise.all(nodes.map(connectError))
     for (const [at, error] of errors.entries()) {
       const detail = fatalReason(error)
-      const address = target.nodes[at]
-      if (detail !== null && address !== undefined) {
-        throw storeUnavailable(error, `${detail} (${nameOf(address)})`)
-      }
+      if (detail !== null) throw storeUnavailable(error, `${detail} (${nodes[at]?.name})`)
     }
     if (errors.includes(null)) return
     if (performance.now() + openRetryMs > untilMs) {

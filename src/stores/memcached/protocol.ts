@@ -115,21 +115,16 @@ interface Body {
   length: number
 }
 
-export interface ReplyLimits {
-  readonly maxLineBytes: number
-  readonly maxDataBytes: number
-}
+/** The longest line of memcached is an error of under a hundred bytes. */
+const maxLineBytes = 2_048
+/** The largest item of a memcached with its default settings (`-I`). */
+const maxDataBytes = 1_048_576
 
 /** Parses replies from chunks of any size. Buffers one reply at most. */
 export class ReplyParser {
-  readonly #limits: ReplyLimits
   /** The start of an incomplete line. */
   #line = Buffer.alloc(0)
   #body: Body | null = null
-
-  constructor(limits: ReplyLimits) {
-    this.#limits = limits
-  }
 
   /**
    * Returns the replies that a chunk completes. A value does not share memory with the chunk.
@@ -149,7 +144,7 @@ export class ReplyParser {
   #takeLine(chunk: Buffer, start: number, replies: Reply[]): number {
     const found = chunk.indexOf(newline, start)
     const end = found === -1 ? chunk.length : found + 1
-    if (this.#line.length + end - start > this.#limits.maxLineBytes) {
+    if (this.#line.length + end - start > maxLineBytes) {
       throw new ProtocolError('A reply line is too long.')
     }
     const rest = chunk.subarray(start, end)
@@ -162,7 +157,7 @@ export class ReplyParser {
 
   #parseLine(text: string, replies: Reply[]): void {
     if (!text.endsWith(lineEnd)) throw new ProtocolError('A reply line has a wrong end.')
-    const reply = parseReply(text.slice(0, -lineEnd.length), this.#limits.maxDataBytes)
+    const reply = parseReply(text.slice(0, -lineEnd.length))
     if (reply.data === null) replies.push(reply)
     else this.#body = { reply: { ...reply, data: reply.data }, end: Buffer.alloc(2), length: 0 }
   }
@@ -187,7 +182,7 @@ export class ReplyParser {
   }
 }
 
-function parseReply(text: string, maxDataBytes: number): Reply {
+function parseReply(text: string): Reply {
   const [, error, message = ''] = errorLine.exec(text) ?? []
   if (error !== undefined) {
     return { code: error as ReplyCode, flags: new Map(), data: null, message }

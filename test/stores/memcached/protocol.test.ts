@@ -8,8 +8,6 @@ import {
 } from '../../../src/stores/memcached/protocol.ts'
 import fc from '../../support/properties.ts'
 
-const limits = { maxLineBytes: 200, maxDataBytes: 1_000 }
-
 const flags = fc
   .uniqueArray(
     fc.tuple(fc.constantFrom('c', 'f', 'O', 't', 'k'), fc.stringMatching(/^[!-~]{0,20}$/)),
@@ -54,7 +52,7 @@ function encode({ code, flags, data, message }: Reply): Buffer {
 }
 
 function parse(chunks: readonly Buffer[]): Reply[] {
-  const parser = new ReplyParser(limits)
+  const parser = new ReplyParser()
   return chunks.flatMap((chunk) => parser.push(chunk))
 }
 
@@ -120,14 +118,14 @@ t.test('bytes that violate the protocol or its limits are refused', async (t) =>
       'VA\r\n',
       'VA x\r\n',
       'VA -1\r\n',
-      'VA 1001\r\n',
+      'VA 1048577\r\n',
       'VA 99999999999\r\n',
       'VA 1 O1\r\nabc\r\n',
     ],
     ...['OK\r\n', 'END\r\n', 'ERRORS\r\n', 'HD \x00\r\n', 'SERVER_ERROR \x07\r\n'],
-    ...[`HD k${'x'.repeat(200)}\r\n`, 'x'.repeat(201)],
+    ...[`HD k${'x'.repeat(2_048)}\r\n`, 'x'.repeat(2_049)],
   ]) {
     t.throws(() => parse([Buffer.from(text)]), ProtocolError, JSON.stringify(text.slice(0, 30)))
   }
-  t.same(parse([Buffer.from('x'.repeat(200))]), [], 'it may yet become a line')
+  t.same(parse([Buffer.from('x'.repeat(2_048))]), [], 'it may yet become a line')
 })

@@ -32,10 +32,11 @@ async function historyOf(
   const memcached = new ModelMemcached()
   const send = memcached.sender(() => scheduler.schedule(Promise.resolve()))
   const node = {
+    name: 'node',
     run: <T>(call: (s: typeof send) => Promise<T>) => call(send),
     close: async () => {},
   }
-  const store = new MemcachedDataStore([node], ['node'])
+  const store = new MemcachedDataStore([node])
   const owner = newOwner()
   const { indexKey } = locate(owner)
   const history: Done[] = []
