@@ -50,9 +50,7 @@ interface Call {
  * the user base cannot handle would lock everybody out.
  */
 export class WebhookClient {
-  readonly #url: string
-  readonly #keys: readonly KeyObject[]
-  readonly #clock: Clock
+  readonly #endpoint: Endpoint
   readonly #timeoutMs: number
   readonly #queue: BoundedQueue<Call, JsonValue>
   readonly #breaker: CircuitBreaker
@@ -61,9 +59,7 @@ export class WebhookClient {
   constructor(options: WebhookOptions) {
     const { url, secrets, clock = systemClock, timeoutMs = 2_000 } = options
     const { maxConcurrent = 64, maxQueued = 1_000 } = options
-    this.#url = url
-    this.#keys = secrets.map(keyOfSecret)
-    this.#clock = clock
+    this.#endpoint = { url, keys: secrets.map(keyOfSecret), clock }
     this.#timeoutMs = timeoutMs
     this.#queue = new BoundedQueue(
       { maxConcurrent, maxQueued, maxWaitMs: timeoutMs },
@@ -99,9 +95,8 @@ export class WebhookClient {
   }
 
   async #send({ operation, body, signal }: Call): Promise<JsonValue> {
-    const endpoint = { url: this.#url, keys: this.#keys, clock: this.#clock }
     signal.throwIfAborted()
-    const attempt = () => this.#breaker.run(() => sendSignedRequest(endpoint, body, signal))
+    const attempt = () => this.#breaker.run(() => sendSignedRequest(this.#endpoint, body, signal))
     try {
       return await attempt()
     } catch (error) {
