@@ -118,17 +118,16 @@ export class OwnedFields {
   /** Writes a value that `encodeValue` returned. Throws like `set`. */
   async setText(field: string, text: string, expected: Expected): Promise<string> {
     checkFieldName(field)
-    let { outcome, version } = await this.#write(field, text, expected)
-    if (outcome === 'conflict' && expected === null) {
+    let result = await this.#write(field, text, expected)
+    if (result.outcome === 'conflict' && expected === null) {
       const unreadable = await this.#unreadable([field])
-      if (unreadable !== null) {
-        ;({ outcome, version } = await this.#write(field, text, unreadable.version))
-      }
+      if (unreadable !== null) result = await this.#write(field, text, unreadable.version)
     }
     // A concurrent write may take the room.
-    while (outcome === 'full' && (await this.#removeUnreadable())) {
-      ;({ outcome, version } = await this.#write(field, text, expected))
+    while (result.outcome === 'full' && (await this.#removeUnreadable())) {
+      result = await this.#write(field, text, expected)
     }
+    const { outcome, version } = result
     if (outcome === 'full') {
       throw new GatepassError('data_fields_exceeded', {
         detail: `There are ${maxFields} fields, which is the maximum.`,

@@ -9,15 +9,6 @@ import {
 import type { Test } from 'tap'
 import { patienceMs } from '../support/patience.ts'
 
-/** The globals of a page in these tests. */
-export interface PageGlobals {
-  readonly auth: import('../../src/browser/types.ts').AuthClient
-  /** The states that its listener was called with. */
-  readonly heard: string[]
-  /** The directives of its Content-Security-Policy that blocked something. */
-  readonly violations: string[]
-}
-
 /**
  * Parts of the browser's own window, each a page or a process for every window, and those that Playwright
  * disables: this flag replaces its flag.

@@ -4,7 +4,6 @@ import type { Client } from '../../src/issuer/clients.ts'
 import { createClientSecret } from '../../src/oauth/client-secret.ts'
 import { SqliteSessionStore } from '../../src/stores/sqlite/session-store.ts'
 import { makeProofKey } from '../support/dpop.ts'
-import { startHttpServer } from '../support/http-server.ts'
 import { claimsOf, issuerUrl } from '../support/issuer.ts'
 import {
   type AssertionParts,
@@ -19,6 +18,7 @@ import {
 } from '../support/oauth.ts'
 import { encode } from '../support/tokens.ts'
 import { redemption, signInThrough, Visitor } from '../support/visitor.ts'
+import { JwksServer, respond } from '../verifier/jwks-server.ts'
 
 const grant = { grant_type: 'client_credentials' }
 const refused = { status: 401, body: { error: 'invalid_client' } }
@@ -36,6 +36,18 @@ function sender({ token, clock }: Pick<Awaited<ReturnType<typeof startOAuth>>, '
   return async (parts?: AssertionParts) =>
     token(tokenRequest(await makeAssertion(Math.floor(clock.nowMs() / 1000), parts)))
 }
+
+/** Publishes these keys of a client. */
+const publish = (...keys: object[]) => respond(200, JSON.stringify({ keys }))
+
+/** A client whose keys are at an address. */
+const signingWith = ({ issuer }: JwksServer): Client => ({
+  client_id: 'signing',
+  auth_method: 'private_key_jwt',
+  jwks_uri: `${issuer}/jwks.json`,
+  grants: ['client_credentials'],
+  scopes: {},
+})
 
 async function startSigning(t: Parameters<typeof startOAuth>[0]) {
   const issuer = await startOAuth(t)
@@ -278,37 +290,21 @@ t.test(
   'keys that a client publishes are fetched, and fetched again when they change',
   async (t) => {
     const [old, next] = [clientKey, await makeProofKey()]
-    let published: object[] = [old.jwk]
-    let requests = 0
-    const server = await startHttpServer(t, (_request, response) => {
-      requests += 1
-      response.setHeader('content-type', 'application/json')
-      response.end(JSON.stringify({ keys: published }))
-    })
-    const { token, clock } = await startOAuth(t, {
-      clients: [
-        {
-          client_id: 'signing',
-          auth_method: 'private_key_jwt',
-          jwks_uri: `${server.url}/jwks.json`,
-          grants: ['client_credentials'],
-          scopes: { 'data:read': [] },
-        },
-      ],
-    })
+    const server = await JwksServer.open(t, publish(old.jwk))
+    const { token, clock } = await startOAuth(t, { clients: [signingWith(server)] })
     const send = sender({ token, clock })
     t.equal((await send()).status, 200)
     t.equal((await send()).status, 200)
-    t.equal(requests, 1)
+    t.equal(server.requests, 1)
 
     t.comment('unknown ids make few fetches')
     for (let n = 0; n < 10; n += 1) {
       t.match(await send({ header: { kid: `unknown-${n}` } }), refusedOrThrottled)
     }
-    t.ok(requests <= 2, `${requests} requests`)
+    t.ok(server.requests <= 2, `${server.requests} requests`)
 
     t.comment('a new key is found; a key that is gone is refused')
-    published = [{ ...next.publicJwk, kid: 'client-2', alg: next.alg }]
+    server.answer = publish({ ...next.publicJwk, kid: 'client-2', alg: next.alg })
     clock.advanceMs(60_000)
     const rotated = await send({ header: { kid: 'client-2' }, key: next.privateKey })
     t.equal(rotated.status, 200)
@@ -317,64 +313,36 @@ t.test(
 )
 
 t.test('the last keys of a client outlast a reload of the clients', async (t) => {
-  let isDown = false
-  const server = await startHttpServer(t, (_request, response) => {
-    response.writeHead(isDown ? 500 : 200, { 'content-type': 'application/json' })
-    response.end(JSON.stringify({ keys: [clientKey.jwk] }))
-  })
-  const signing: Client = {
-    client_id: 'signing',
-    auth_method: 'private_key_jwt',
-    jwks_uri: `${server.url}/jwks.json`,
-    grants: ['client_credentials'],
-    scopes: {},
-  }
+  const server = await JwksServer.open(t, publish(clientKey.jwk))
+  const signing = signingWith(server)
   const { token, clock, issuer } = await startOAuth(t, { clients: [signing] })
   const send = sender({ token, clock })
   t.equal((await send()).status, 200)
-  isDown = true
+  server.answer = respond(500, '')
   issuer.clients.replace([{ ...signing, scopes: { 'data:read': [] } }])
   t.match(await send(), { status: 200, body: { scope: 'data:read' } })
   t.comment('keys of another address are other keys')
-  issuer.clients.replace([{ ...signing, jwks_uri: `${server.url}/others.json` }])
+  issuer.clients.replace([{ ...signing, jwks_uri: `${server.issuer}/others.json` }])
   t.equal((await send()).status, 503)
 })
 
 t.test('a client that is removed from the settings loses its fetched keys', async (t) => {
-  let requests = 0
-  const server = await startHttpServer(t, (_request, response) => {
-    requests += 1
-    response.setHeader('content-type', 'application/json')
-    response.end(JSON.stringify({ keys: [clientKey.jwk] }))
-  })
-  const jwks_uri = `${server.url}/jwks.json`
-  const signing = { client_id: 'signing', auth_method: 'private_key_jwt', scopes: {}, jwks_uri }
-  const grants = ['client_credentials']
-  const all = [{ ...signing, grants }] as unknown as typeof clients
-  const { token, clock, issuer } = await startOAuth(t, { clients: all })
+  const server = await JwksServer.open(t, publish(clientKey.jwk))
+  const signing = signingWith(server)
+  const { token, clock, issuer } = await startOAuth(t, { clients: [signing] })
   const send = sender({ token, clock })
   t.equal((await send()).status, 200)
-  t.equal(requests, 1)
+  t.equal(server.requests, 1)
   issuer.clients.replace(clients.slice(0, 1))
   t.equal((await send()).status, 401)
-  issuer.clients.replace(all)
+  issuer.clients.replace([signing])
   t.equal((await send()).status, 200)
-  t.equal(requests, 2, 'the first set of keys was given up')
+  t.equal(server.requests, 2, 'the first set of keys was given up')
 })
 
 t.test('while the keys of a client cannot be fetched, it gets 503 and Retry-After', async (t) => {
-  const server = await startHttpServer(t, (_request, response) => response.writeHead(500).end())
-  const { token, clock } = await startOAuth(t, {
-    clients: [
-      {
-        client_id: 'signing',
-        auth_method: 'private_key_jwt',
-        jwks_uri: `${server.url}/jwks.json`,
-        grants: ['client_credentials'],
-        scopes: {},
-      },
-    ],
-  })
+  const server = await JwksServer.open(t, respond(500, ''))
+  const { token, clock } = await startOAuth(t, { clients: [signingWith(server)] })
   const answer = await sender({ token, clock })()
   t.match(answer, { status: 503, body: { error: 'temporarily_unavailable' } })
   t.equal(answer.headers['retry-after'], '1')

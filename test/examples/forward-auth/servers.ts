@@ -47,8 +47,6 @@ export function hostOf(replica: number): string {
   return `127.0.1.${replica + 1}`
 }
 
-export type Application = Awaited<ReturnType<typeof startApplication>>
-
 export const signingKey = makeKey('ES256')
 
 /** A kind of server at the port of a verifier. */
@@ -108,8 +106,6 @@ export async function startVerifiers(t: Test) {
   await serve('good', 'good')
   return { port, adminPort, clock, requests, serve }
 }
-
-export type Verifiers = Awaited<ReturnType<typeof startVerifiers>>
 
 async function listen(
   server: Server,
