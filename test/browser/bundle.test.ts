@@ -5,13 +5,13 @@ import { runInThisContext } from 'node:vm'
 import { gzipSync } from 'node:zlib'
 import t from 'tap'
 import { bundle, bundles } from '../../scripts/browser-bundles.ts'
-import { outsideFolder } from '../support/project.ts'
+import { createTestFolder } from '../support/test-folder.ts'
 
 const maxBytes = { index: 4096, redirect: 6656 }
 
 for (const one of bundles) {
   t.test(`${one.file} is small, whole, and needs no browser to be loaded`, async (t) => {
-    const path = join(outsideFolder(t), one.file.replace('.js', '.mjs'))
+    const path = join(createTestFolder(t), one.file.replace('.js', '.mjs'))
     await bundle(one, path)
     const bytes = gzipSync(readFileSync(path), { level: 9 }).length
     t.ok(bytes < maxBytes[one.entry], `${bytes} bytes`)

@@ -9,7 +9,6 @@ import { bundle, bundles } from '../../scripts/browser-bundles.ts'
 import type { Certificates } from '../support/certificates.ts'
 import { startHttpServer } from '../support/http-server.ts'
 import { TestProcess } from '../support/processes.ts'
-import { outsideFolder } from '../support/project.ts'
 import { addUser, serviceEnv } from '../support/services.ts'
 import { createTestFolder } from '../support/test-folder.ts'
 
@@ -63,7 +62,7 @@ export function passTo(
 export async function frontEnd(t: Test, options: { readonly issuer: string }): Promise<Handler> {
   const script = bundles.find(({ format }) => format === 'iife')
   if (!script) throw new Error('there is no bundle for a script tag')
-  const file = join(outsideFolder(t), script.file)
+  const file = join(createTestFolder(t), script.file)
   await bundle(script, file)
   const csp = `default-src 'none'; script-src 'self'; connect-src ${new URL(options.issuer).origin}`
   const html = `<!doctype html><script src="gatepass.js"></script><script src="page.js"></script>`

@@ -4,7 +4,8 @@ import { build } from 'esbuild'
 import t from 'tap'
 import { password } from '../support/accounts.ts'
 import { makeCertificates } from '../support/certificates.ts'
-import { outsideFolder, projectFolder } from '../support/project.ts'
+import { projectFolder } from '../support/project.ts'
+import { createTestFolder } from '../support/test-folder.ts'
 import { startChromium } from './chromium.ts'
 import { passTo, startFront, startIssuer } from './front.ts'
 
@@ -48,7 +49,7 @@ t.test('a React component of a server renders once for each change of the state'
     GATEPASS_ISSUER: issuerUrl,
     GATEPASS_ALLOWED_ORIGINS: 'https://app.example.com',
   })
-  const script = await bundleApp(join(outsideFolder(t), 'app.js'))
+  const script = await bundleApp(join(createTestFolder(t), 'app.js'))
   front.hosts.set('auth.example.com', passTo(issuer.port))
   front.hosts.set('app.example.com', ({ url }, response) => {
     const [type, text] = url?.endsWith('.js')

@@ -6,7 +6,7 @@ import { bundle, bundles } from '../../scripts/browser-bundles.ts'
 import { freePort } from '../../scripts/free-port.ts'
 import { password } from '../support/accounts.ts'
 import { startHttpServer } from '../support/http-server.ts'
-import { outsideFolder } from '../support/project.ts'
+import { createTestFolder } from '../support/test-folder.ts'
 import { until } from '../support/until.ts'
 import { deleteDatabase, launchChromium } from './chromium.ts'
 import {
@@ -40,7 +40,7 @@ function hasNonce(proof: string | string[] | undefined): boolean {
 }
 
 const csp = `default-src 'none'; script-src 'self'; connect-src ${issuerUrl}`
-const file = join(outsideFolder(t), 'redirect.mjs')
+const file = join(createTestFolder(t), 'redirect.mjs')
 await bundle(bundles.find(({ entry }) => entry === 'redirect') as (typeof bundles)[number], file)
 const { url: appUrl } = await startHttpServer(t, (request, response) => {
   const { pathname, origin } = new URL(request.url ?? '', `http://${request.headers.host}`)

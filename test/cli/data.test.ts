@@ -3,7 +3,6 @@ import { runCommand } from '../support/commands.ts'
 import { startMemcached, urlOf } from '../support/memcached.ts'
 import { postJson } from '../support/post-json.ts'
 import { run, TestProcess, untilStatus } from '../support/processes.ts'
-import { outsideFolder } from '../support/project.ts'
 import { startRedis } from '../support/redis.ts'
 import { addUser, serviceEnv, signIn, type Tokens } from '../support/services.ts'
 import { createTestFolder } from '../support/test-folder.ts'
@@ -19,7 +18,7 @@ const common = {
 
 /** The services in one folder. The verifiers do not follow revocations: these tests are about the data. */
 async function startServices(t: Test, settings: Record<string, string> = {}) {
-  const cwd = outsideFolder(t)
+  const cwd = createTestFolder(t)
   const env = { ...common, ...settings }
   await addUser({ cwd, env })
 

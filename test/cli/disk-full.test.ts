@@ -5,9 +5,9 @@ import t, { type Test } from 'tap'
 import { password } from '../support/accounts.ts'
 import { patienceMs } from '../support/patience.ts'
 import { run, TestProcess, untilStatus } from '../support/processes.ts'
-import { outsideFolder } from '../support/project.ts'
 import { serviceEnv } from '../support/services.ts'
 import { type Disk, smallDisk } from '../support/small-disk.ts'
+import { createTestFolder } from '../support/test-folder.ts'
 import { until } from '../support/until.ts'
 
 const sessionCount = 20
@@ -21,7 +21,7 @@ function limitedDisk(t: Test): Disk {
   const limit = (pid: number, bytes: string) =>
     execFileSync('prlimit', ['--pid', String(pid), `--fsize=${bytes}:`])
   return {
-    folder: outsideFolder(t),
+    folder: createTestFolder(t),
     fill: (pid) => limit(pid, '0'),
     free: (pid) => limit(pid, 'unlimited'),
   }

@@ -5,7 +5,8 @@ import { freePort } from '../../scripts/free-port.ts'
 import { codeBlocks } from '../docs/documents.ts'
 import { freeBasePort, startDev } from '../support/dev.ts'
 import { run, TestProcess } from '../support/processes.ts'
-import { outsideFolder, projectFolder, readProjectFile } from '../support/project.ts'
+import { projectFolder, readProjectFile } from '../support/project.ts'
+import { createTestFolder } from '../support/test-folder.ts'
 
 /** The commands of the README, pasted in order into one shell, in a folder of their own. */
 
@@ -30,7 +31,7 @@ const [trial = [], service = []] = codeBlocks(readProjectFile('README.md'))
   .map(({ text }) => commandsOf(text))
 
 t.test('the commands of the README start a trial and a service in one folder', async (t) => {
-  const cwd = outsideFolder(t)
+  const cwd = createTestFolder(t)
   const where = { cwd, command: ['sh'], env: { GATEPASS_ARGON2_MEMORY_KIB: '8' } }
   const first = await startDev(t, { cwd, port: base, env: where.env })
 

@@ -2,12 +2,13 @@ import t from 'tap'
 import { loadConfig } from '../../src/config/load.ts'
 import { dataUrl, type Role } from '../../src/config/settings.ts'
 import { problemsOf } from '../support/settings.ts'
+import { createTestFolder } from '../support/test-folder.ts'
 
 const secret = 's'.repeat(32)
 
 function load(env: Record<string, string>, role: Role = 'verifier') {
   const all = { GATEPASS_SECRET: secret, ...env }
-  return loadConfig({ role, env: all, cwd: t.testdirName }).settings
+  return loadConfig({ role, env: all, cwd: createTestFolder(t) }).settings
 }
 
 function problems(env: Record<string, string>, role: Role = 'verifier'): string[] {

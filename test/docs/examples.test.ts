@@ -29,10 +29,8 @@ Fastify().register(gatepassAuth).get('/', { config: { auth: { scopes: 'a' } } },
 
 t.test('every TypeScript example compiles', async (t) => {
   // Within the project, so that fastify is found as an application finds it.
-  const folder = createTestFolder(t, {
-    'tsconfig.json': JSON.stringify(tsconfig),
-    'wrong-use.ts': wrongUse,
-  })
+  const files = { 'tsconfig.json': JSON.stringify(tsconfig), 'wrong-use.ts': wrongUse }
+  const folder = createTestFolder(t, files, join(projectFolder, '.tap'))
   let count = 0
   for (const path of documentPaths) {
     const examples = codeBlocks(readProjectFile(path)).filter(({ language }) => language === 'ts')

@@ -11,7 +11,8 @@ import { claimsOf, issuerUrl } from '../support/issuer.ts'
 import { createMcpClient, FileTokens, loadMcp, mcpRedirectUri } from '../support/mcp.ts'
 import { startOAuth } from '../support/oauth.ts'
 import { compileCache } from '../support/processes.ts'
-import { outsideFolder, projectFolder } from '../support/project.ts'
+import { projectFolder } from '../support/project.ts'
+import { createTestFolder } from '../support/test-folder.ts'
 import { Visitor } from '../support/visitor.ts'
 
 /** The SDK of the Model Context Protocol, unmodified: its client, and its server behind a guard. */
@@ -85,7 +86,7 @@ async function start(t: Test, guard: Guard) {
   })
   app.all('/mcp', (_request, response) => void response.status(405).end())
 
-  const path = join(outsideFolder(t), 'tokens.json')
+  const path = join(createTestFolder(t), 'tokens.json')
   const tokens = new FileTokens(path)
   /** From the address of the server alone to tokens: discovery, sign-in, code. */
   const signIn = async () => {

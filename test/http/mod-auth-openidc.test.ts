@@ -7,7 +7,7 @@ import { launchChromium } from '../browser/chromium.ts'
 import { startIssuer } from '../browser/front.ts'
 import { password } from '../support/accounts.ts'
 import { startDaemon } from '../support/daemon.ts'
-import { outsideFolder } from '../support/project.ts'
+import { createTestFolder } from '../support/test-folder.ts'
 import { until } from '../support/until.ts'
 
 /** Apache with mod_auth_openidc as Debian has it: it signs users in, and guards an API. */
@@ -86,7 +86,7 @@ function configuration(folder: string): string {
 }
 
 async function startApache(t: Test): Promise<void> {
-  const folder = outsideFolder(t)
+  const folder = createTestFolder(t)
   for (const path of ['pages', 'pages/protected', 'pages/api']) {
     mkdirSync(join(folder, path))
     writeFileSync(join(folder, path, 'index.html'), `<h1>${path}</h1>`)

@@ -13,9 +13,9 @@ import { secret, startUserBase } from '../stores/webhook/support.ts'
 import { bearer, startIssuer } from '../support/issuer.ts'
 import { patient } from '../support/patience.ts'
 import { PostgresServer } from '../support/postgres.ts'
-import { outsideFolder } from '../support/project.ts'
 import { startRedis } from '../support/redis.ts'
 import { policy } from '../support/sessions.ts'
+import { createTestFolder } from '../support/test-folder.ts'
 
 /** Sessions of accounts that are deleted or disabled behind the issuer's back (attack I13). */
 
@@ -45,7 +45,7 @@ const redis = await startRedis(t)
 
 const accountStores = {
   SQLite: async (t: Test) => {
-    const path = join(outsideFolder(t), 'users.db')
+    const path = join(createTestFolder(t), 'users.db')
     const store = new SqliteAccountStore(path)
     const db = new DatabaseSync(path)
     t.teardown(() => db.close())
@@ -79,7 +79,7 @@ const accountStores = {
 } satisfies Record<string, (t: Test) => Promise<Accounts>>
 
 const sessionStores = {
-  SQLite: async (t: Test) => new SqliteSessionStore(join(outsideFolder(t), 'signed-in.db')),
+  SQLite: async (t: Test) => new SqliteSessionStore(join(createTestFolder(t), 'signed-in.db')),
   Postgres: async (_t: Test) => PostgresSessionStore.open(await postgres.createDatabase(), patient),
   Redis: async (_t: Test) => {
     await redis.ask('FLUSHALL')

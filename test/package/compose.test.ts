@@ -11,7 +11,7 @@ import { forged, ofMallory, withoutNear } from '../examples/forward-auth/attacks
 import { clientOf, headersLike, type RawHeaders } from '../examples/forward-auth/client.ts'
 import { isNormal, trickyTargets } from '../examples/forward-auth/paths.ts'
 import { startHttpServer } from '../support/http-server.ts'
-import { outsideFolder, projectFolder } from '../support/project.ts'
+import { projectFolder } from '../support/project.ts'
 import { createTestFolder } from '../support/test-folder.ts'
 import {
   compose,
@@ -47,7 +47,7 @@ t.test('one service builds the image of all, as parallel builds of one name fail
 })
 
 t.test('the settings of each service are settings of its role, and acceptable', async (t) => {
-  const mounts = await mountSecrets(t, outsideFolder(t))
+  const mounts = await mountSecrets(t, createTestFolder(t))
   for (const service of ownServices) {
     const { name, role } = service
     const known = settingsOf(role).map((setting) => environmentName(setting.name))
@@ -61,7 +61,7 @@ t.test('the settings of each service are settings of its role, and acceptable', 
 })
 
 t.test('issuers share the stores, and nothing else', async (t) => {
-  const mounts = await mountSecrets(t, outsideFolder(t))
+  const mounts = await mountSecrets(t, createTestFolder(t))
   for (const service of ownServices.filter(({ role }) => role === 'issuer')) {
     const env = envOf(service, mounts)
     const { settings } = loadConfig({ role: 'issuer', env, cwd: createTestFolder(t) })
@@ -143,7 +143,7 @@ t.test('nginx knows every issuer and every verifier', async (t) => {
 
 t.test('nginx accepts its configuration', async (t) => {
   const addresses = ownServices.map(({ address }) => [address, '127.0.0.1:4000'])
-  const nginx = startNginx(t, outsideFolder(t), Object.fromEntries(addresses), ['-t'])
+  const nginx = startNginx(t, createTestFolder(t), Object.fromEntries(addresses), ['-t'])
   t.equal(await nginx.exited, 0, nginx.stderr)
 })
 

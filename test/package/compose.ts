@@ -9,8 +9,9 @@ import { pairs, parseDockerfile } from '../support/dockerfile.ts'
 import { nginxCommand } from '../support/nginx.ts'
 import { PostgresServer } from '../support/postgres.ts'
 import { run, TestProcess, untilStatus } from '../support/processes.ts'
-import { outsideFolder, readProjectFile } from '../support/project.ts'
+import { readProjectFile } from '../support/project.ts'
 import { startRedis } from '../support/redis.ts'
+import { createTestFolder } from '../support/test-folder.ts'
 
 /** Reads and runs compose.yaml: our services from the sources, others with programs of this machine. */
 
@@ -139,7 +140,7 @@ export const graceMs = 3_000
  * @param application the address of what nginx guards
  */
 export async function startStack(t: Test, application: string) {
-  const folder = outsideFolder(t)
+  const folder = createTestFolder(t)
   const [publicPort, demoPort] = [await freePort(), await freePort()]
   const secrets = await mountSecrets(t, folder)
   await startStores(t, secrets['/run/secrets'])

@@ -18,13 +18,8 @@ import { password } from '../support/accounts.ts'
 import { build, type Image, withoutIgnored } from '../support/dockerfile.ts'
 import { postJson } from '../support/post-json.ts'
 import { run, TestProcess, untilStatus } from '../support/processes.ts'
-import {
-  outsideFolder,
-  projectFiles,
-  projectFolder,
-  readManifest,
-  readProjectFile,
-} from '../support/project.ts'
+import { projectFiles, projectFolder, readManifest, readProjectFile } from '../support/project.ts'
+import { createTestFolder } from '../support/test-folder.ts'
 
 /** Builds the Dockerfile and starts its programs without a container engine. */
 
@@ -32,7 +27,7 @@ interface Lock {
   readonly packages: Readonly<Record<string, { readonly dev?: boolean }>>
 }
 
-const folder = outsideFolder(t, tmpdir())
+const folder = createTestFolder(t, {}, tmpdir())
 const image = buildImage(join(folder, 'build'))
 
 function buildImage(buildFolder: string): Image {

@@ -5,13 +5,14 @@ import t, { type Test } from 'tap'
 import { loadPage } from '../playground/pages.ts'
 import { startDev } from '../support/dev.ts'
 import { run } from '../support/processes.ts'
-import { outsideFolder, readProjectFile } from '../support/project.ts'
+import { readProjectFile } from '../support/project.ts'
 import { runtime } from '../support/runtimes.ts'
+import { createTestFolder } from '../support/test-folder.ts'
 import { Consumer, packAll } from './consumer.ts'
 
 /** Packs the packages, installs them in empty projects, compiles against them and runs them. */
 
-const folder = outsideFolder(t, tmpdir())
+const folder = createTestFolder(t, {}, tmpdir())
 const tarballs = await packAll(t, folder)
 
 function tarball(name: string): string {
@@ -22,7 +23,7 @@ function tarball(name: string): string {
 
 /** A project with packages that need nothing from a registry but their peers, which a test links. */
 async function offline(t: Test, files: string, ...names: readonly string[]): Promise<Consumer> {
-  const consumer = new Consumer(t, join(outsideFolder(t), 'consumer'), files)
+  const consumer = new Consumer(t, join(createTestFolder(t), 'consumer'), files)
   await consumer.install('--offline', '--legacy-peer-deps', ...names.map(tarball))
   return consumer
 }

@@ -1,9 +1,9 @@
 import t, { type Test } from 'tap'
 import { freePort } from '../../scripts/free-port.ts'
 import { TestProcess, untilStatus } from '../support/processes.ts'
-import { outsideFolder } from '../support/project.ts'
 import { Client, callerOf, Replica, restartUnder } from '../support/restarts.ts'
 import { serviceEnv } from '../support/services.ts'
+import { createTestFolder } from '../support/test-folder.ts'
 import { ownServices, startNginx } from './compose.ts'
 
 const clientCount = 8
@@ -27,7 +27,7 @@ function startClient(t: Test, port: number): Client {
 }
 
 t.test('issuers restart one after the other, and no request fails', async (t) => {
-  const folder = outsideFolder(t)
+  const folder = createTestFolder(t)
   const [publicPort, port, adminPort] = [await freePort(), await freePort(), await freePort()]
   const env = {
     ...serviceEnv,

@@ -1,7 +1,7 @@
 import { execFileSync } from 'node:child_process'
 import { join } from 'node:path'
 import type { Test } from 'tap'
-import { outsideFolder } from './project.ts'
+import { createTestFolder } from './test-folder.ts'
 
 /** Files in PEM. */
 export interface Certificates {
@@ -15,7 +15,7 @@ export interface Certificates {
  * @param names what the certificate is for, such as `DNS:localhost,IP:127.0.0.1`
  */
 export function makeCertificates(t: Test, names: string): Certificates {
-  const cwd = outsideFolder(t)
+  const cwd = createTestFolder(t)
   const openssl = (...args: string[]) => execFileSync('openssl', args, { cwd, stdio: 'pipe' })
   const newCertificate = ['req', '-x509', '-nodes', '-days', '2', '-newkey', 'ec']
   const curve = ['-pkeyopt', 'ec_paramgen_curve:P-256']

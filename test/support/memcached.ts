@@ -6,7 +6,7 @@ import type { Test } from 'tap'
 import { freePort } from '../../scripts/free-port.ts'
 import type { Certificates } from './certificates.ts'
 import { connects, startDaemon } from './daemon.ts'
-import { outsideFolder } from './project.ts'
+import { createTestFolder } from './test-folder.ts'
 
 /** Real memcached servers. */
 
@@ -41,7 +41,7 @@ export async function startMemcached(
   server: ServerOptions = {},
 ): Promise<MemcachedServer> {
   const port = server.port ?? (await freePort())
-  const folder = outsideFolder(t)
+  const folder = createTestFolder(t)
   // Without -u, memcached refuses to run as root.
   const user = process.getuid?.() === 0 ? ['-u', 'root'] : []
   const command = [

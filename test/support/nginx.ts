@@ -2,7 +2,7 @@ import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Test } from 'tap'
 import { connects, startDaemon } from './daemon.ts'
-import { outsideFolder } from './project.ts'
+import { createTestFolder } from './test-folder.ts'
 
 /** Runs the `nginx.conf` of a folder in one process, so that a kill leaves no process behind. */
 export function nginxCommand(folder: string): string[] {
@@ -14,7 +14,7 @@ export function nginxCommand(folder: string): string[] {
 
 /** Starts nginx. @param http the content of its `http` block, which listens on `port` */
 export async function startNginx(t: Test, http: string, port: number): Promise<void> {
-  const folder = outsideFolder(t)
+  const folder = createTestFolder(t)
   mkdirSync(join(folder, 'temporary'))
   const paths = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'].map(
     (kind) => `${kind}_temp_path ${folder}/temporary/${kind};`,

@@ -9,7 +9,7 @@ import type { Certificates } from './certificates.ts'
 import { startDaemon } from './daemon.ts'
 import { postgresPrograms, postgresUser, superuser } from './postgres-programs.ts'
 import type { TestProcess } from './processes.ts'
-import { outsideFolder } from './project.ts'
+import { createTestFolder } from './test-folder.ts'
 
 /** The owner of the databases: not a superuser, like the user of a service. */
 const owner = { user: 'gatepass', password: 'correct-horse' }
@@ -44,7 +44,7 @@ export class PostgresServer {
   }
 
   static async start(t: Test, { tls, settings = {} }: ServerOptions = {}): Promise<PostgresServer> {
-    const folder = outsideFolder(t)
+    const folder = createTestFolder(t)
     initdb(folder)
     if (tls !== undefined) own(tls.key)
     const server = new PostgresServer(t, folder, await freePort(), {

@@ -1,8 +1,6 @@
 import { execFileSync } from 'node:child_process'
-import { chmodSync, existsSync, mkdtempSync, readFileSync, rmSync, statfsSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { existsSync, readFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
-import type { Test } from 'tap'
 
 /** The top folder of this project. */
 export const projectFolder = resolve(import.meta.dirname, '../..')
@@ -27,32 +25,4 @@ interface Manifest {
 
 export function readManifest(): Manifest {
   return JSON.parse(readProjectFile('package.json')) as Manifest
-}
-
-/**
- * A file system in memory, on Linux and if it has room. Servers then do not wait for a busy disk.
- */
-const memory = '/dev/shm'
-const minMemoryBytes = 2 * 1024 ** 3
-
-function hasMemory(): boolean {
-  if (!existsSync(memory)) return false
-  const { bavail, bsize } = statfsSync(memory)
-  return bavail * bsize >= minMemoryBytes
-}
-
-const parentOfFolders = hasMemory() ? memory : tmpdir()
-
-/**
- * Creates a folder outside the project, whose node_modules are not found from there.
- *
- * @param parent Default: in memory. Use `tmpdir()` for hundreds of megabytes.
- */
-export function outsideFolder(t: Test, parent: string = parentOfFolders): string {
-  const folder = mkdtempSync(join(parent, 'gatepass-test-'))
-  // Programs may run as other users.
-  chmodSync(folder, 0o755)
-  // A process that is ending may still write.
-  t.teardown(() => rmSync(folder, { recursive: true, force: true, maxRetries: 10 }))
-  return folder
 }

@@ -6,7 +6,7 @@ import { freePort } from '../../scripts/free-port.ts'
 import type { Certificates } from './certificates.ts'
 import { startDaemon } from './daemon.ts'
 import { patienceMs } from './patience.ts'
-import { outsideFolder } from './project.ts'
+import { createTestFolder } from './test-folder.ts'
 import { until } from './until.ts'
 
 /** Real Redis servers, each in its own folder, without persistence. */
@@ -54,7 +54,7 @@ async function start(
   access: RedisAccess,
 ): Promise<RedisServer> {
   const command = [program, ...args]
-  const process = await startDaemon(t, { command, cwd: outsideFolder(t), ready })
+  const process = await startDaemon(t, { command, cwd: createTestFolder(t), ready })
   return {
     port,
     url: urlOf('', [`127.0.0.1:${port}`], access),
@@ -238,7 +238,7 @@ async function startSentinel(
   access: RedisAccess,
 ): Promise<RedisServer> {
   const port = await freePort()
-  const file = join(outsideFolder(t), 'sentinel.conf')
+  const file = join(createTestFolder(t), 'sentinel.conf')
   const { masterauth: _, ...options } = accessOptions(port, access)
   const lines = [
     ...Object.entries(options),

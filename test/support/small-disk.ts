@@ -2,7 +2,7 @@ import { execFileSync, spawnSync } from 'node:child_process'
 import { closeSync, mkdirSync, openSync, rmSync, writeSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Test } from 'tap'
-import { outsideFolder } from './project.ts'
+import { createTestFolder } from './test-folder.ts'
 
 /** The disk of a process, which a test can fill. */
 export interface Disk {
@@ -18,7 +18,7 @@ export interface Disk {
  * @param size as mount(8) takes it, such as `48m`
  */
 export function smallDisk(t: Test, size: string): Disk | null {
-  const folder = join(outsideFolder(t), 'disk')
+  const folder = join(createTestFolder(t), 'disk')
   mkdirSync(folder)
   const { status } = spawnSync('mount', ['-t', 'tmpfs', '-o', `size=${size}`, 'tmpfs', folder])
   if (status !== 0) return null

@@ -4,7 +4,7 @@ import { freePort } from '../../../scripts/free-port.ts'
 import { gatepassAuth } from '../../../src/verifier/fastify.ts'
 import { createVerifier } from '../../../src/verifier/index.ts'
 import { FakeClock } from '../../support/clock.ts'
-import { outsideFolder } from '../../support/project.ts'
+import { createTestFolder } from '../../support/test-folder.ts'
 import { audience, claimsWith, issuer, makeKey, mint, now_s } from '../../support/tokens.ts'
 import { clientOf } from '../forward-auth/client.ts'
 import { nginx } from '../forward-auth/nginx.ts'
@@ -33,7 +33,7 @@ async function startReplica(t: Test, name: string) {
 t.test('each token goes to one replica, and another one can take over', async (t) => {
   const names = ['replica-1', 'replica-2', 'replica-3']
   const replicas = await Promise.all(names.map((name) => startReplica(t, name)))
-  const [folder, port] = [outsideFolder(t), await freePort()]
+  const [folder, port] = [createTestFolder(t), await freePort()]
   writeExample({ folder: 'cache-affine', files: ['nginx.conf'] }, folder, {
     ...Object.fromEntries(replicas.map(({ name, address }) => [`${name}:3000`, address])),
     'listen 8080': `listen 127.0.0.1:${port}`,

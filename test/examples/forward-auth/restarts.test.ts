@@ -1,9 +1,9 @@
 import t, { type Test } from 'tap'
 import { freePort } from '../../../scripts/free-port.ts'
 import { TestProcess } from '../../support/processes.ts'
-import { outsideFolder } from '../../support/project.ts'
 import { Client, callerOf, Replica, restartUnder } from '../../support/restarts.ts'
 import { addUser, serviceEnv, signIn } from '../../support/services.ts'
+import { createTestFolder } from '../../support/test-folder.ts'
 import { caddy } from './caddy.ts'
 import { haproxy } from './haproxy.ts'
 import { nginx } from './nginx.ts'
@@ -38,7 +38,7 @@ function startClients(t: Test, port: number, authorization: string): Client[] {
 }
 
 t.test('no request fails while verifiers restart one after the other', async (t) => {
-  const cwd = outsideFolder(t)
+  const cwd = createTestFolder(t)
   const issuer = await startIssuer(t, cwd)
   const verifiers = { port: await freePort(), adminPort: await freePort() }
   const replicas = [0, 1].map((replica) => {

@@ -4,7 +4,8 @@ import type { Test } from 'tap'
 import { freePort } from '../../../scripts/free-port.ts'
 import { startDaemon } from '../../support/daemon.ts'
 import type { TestProcess } from '../../support/processes.ts'
-import { outsideFolder, readProjectFile } from '../../support/project.ts'
+import { readProjectFile } from '../../support/project.ts'
+import { createTestFolder } from '../../support/test-folder.ts'
 import { type Call, clientOf } from './client.ts'
 import { hostOf, startApplication, startVerifiers } from './servers.ts'
 import { startServices } from './services.ts'
@@ -44,7 +45,7 @@ export async function startExample(
   proxy: ProxyExample,
   { verifiers, application }: BehindProxy,
 ) {
-  const folder = outsideFolder(t)
+  const folder = createTestFolder(t)
   const port = await freePort()
   writeExample(proxy, folder, {
     'verifier-1:4100': `${hostOf(0)}:${verifiers.port}`,

@@ -10,9 +10,9 @@ const replicasCount = 4
 const killsMax = 3
 
 async function fillWhileReplicasDie(t: Test, store: string): Promise<void> {
-  createTestFolder(t, {})
   const env = { ...(await publishKeys(t)), GATEPASS_DATA_URL: store }
-  const start = (n: number) => startReplica(t, `shop-${n}`, env)
+  const options = { cwd: createTestFolder(t), env }
+  const start = (n: number) => startReplica(t, `shop-${n}`, options)
   const shops = await Promise.all(Array.from({ length: replicasCount }, (_, n) => start(n)))
 
   let acknowledged = 0

@@ -2,7 +2,8 @@ import t, { type Test } from 'tap'
 import { freePort } from '../../../scripts/free-port.ts'
 import { codeBlocks } from '../../docs/documents.ts'
 import { run, TestProcess } from '../../support/processes.ts'
-import { outsideFolder, projectFolder, readProjectFile } from '../../support/project.ts'
+import { projectFolder, readProjectFile } from '../../support/project.ts'
+import { createTestFolder } from '../../support/test-folder.ts'
 
 /** The commands of each console block of the README, on ports that are free here. */
 function commandBlocks(ports: Readonly<Record<string, number>>): string[][] {
@@ -57,7 +58,7 @@ t.test('the commands of the README work', async (t) => {
   const ports = { 4000: await freePort(), 4300: await freePort(), 4301: await freePort() }
   const [setUp = [], replicas = [], use = []] = commandBlocks(ports)
   const isExport = (line: string) => line.startsWith('export ')
-  const folder = outsideFolder(t)
+  const folder = createTestFolder(t)
   const exported = await exportsOf(t, setUp.filter(isExport), folder)
   t.equal(exported.GATEPASS_DATA_SECRET?.length, 44)
   t.ok(exported.GATEPASS_KEYS_URL?.startsWith(`file:${folder}/`), 'files are temporary')

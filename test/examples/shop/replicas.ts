@@ -2,7 +2,7 @@ import { join } from 'node:path'
 import { setImmediate as turn } from 'node:timers/promises'
 import type { Test } from 'tap'
 import { randomId } from '../../../src/core/secrets.ts'
-import { TestProcess } from '../../support/processes.ts'
+import { type ProcessOptions, TestProcess } from '../../support/processes.ts'
 import { projectFolder } from '../../support/project.ts'
 import { createTestFolder } from '../../support/test-folder.ts'
 import { audience, claimsWith, issuer, makeKey, mint } from '../../support/tokens.ts'
@@ -38,10 +38,10 @@ export interface Replica {
 export async function startReplica(
   t: Test,
   name: string,
-  env: Readonly<Record<string, string>>,
+  { cwd, env }: Pick<ProcessOptions, 'cwd' | 'env'>,
 ): Promise<Replica> {
   const process = TestProcess.start(t, [], {
-    cwd: t.testdirName,
+    cwd,
     command: shop,
     env: {
       SHOP_NAME: name,
@@ -62,10 +62,9 @@ export async function startReplicas(
   count: number,
   env: Readonly<Record<string, string>>,
 ): Promise<Replica[]> {
-  createTestFolder(t, {})
-  const all = { ...(await publishKeys(t)), ...env }
+  const options = { cwd: createTestFolder(t), env: { ...(await publishKeys(t)), ...env } }
   const names = Array.from({ length: count }, (_, n) => `shop-${n + 1}`)
-  return Promise.all(names.map((name) => startReplica(t, name, all)))
+  return Promise.all(names.map((name) => startReplica(t, name, options)))
 }
 
 /** A token of a new session of a new user, with changed claims. */

@@ -1,6 +1,5 @@
 import t, { type Test } from 'tap'
 import { TestProcess } from '../../support/processes.ts'
-import { outsideFolder } from '../../support/project.ts'
 import { addUser, serviceEnv, signIn } from '../../support/services.ts'
 import { createTestFolder } from '../../support/test-folder.ts'
 import { until } from '../../support/until.ts'
@@ -8,20 +7,18 @@ import { dataSecret, personWith, startReplica } from './replicas.ts'
 
 /** A real issuer, and two replicas that follow its revocations. */
 async function start(t: Test) {
-  createTestFolder(t, {})
-  const data = { GATEPASS_DATA_URL: `sqlite:${t.testdirName}/data.db` }
-  const env = { ...serviceEnv, ...data, GATEPASS_DATA_SECRET: dataSecret }
-  const cwd = outsideFolder(t)
+  const cwd = createTestFolder(t)
+  const data = { GATEPASS_DATA_URL: 'sqlite:data.db', GATEPASS_DATA_SECRET: dataSecret }
+  const env = { ...serviceEnv, ...data }
   await addUser({ cwd, env })
   const { url: issuer } = await TestProcess.start(t, ['issuer'], { cwd, env }).ready()
+  const shopEnv = {
+    ...data,
+    GATEPASS_JWKS_URL: `${issuer}/.well-known/jwks.json`,
+    GATEPASS_REVOCATIONS_URL: `${issuer}/revocations`,
+  }
   const shops = await Promise.all(
-    ['shop-1', 'shop-2'].map((name) =>
-      startReplica(t, name, {
-        ...data,
-        GATEPASS_JWKS_URL: `${issuer}/.well-known/jwks.json`,
-        GATEPASS_REVOCATIONS_URL: `${issuer}/revocations`,
-      }),
-    ),
+    ['shop-1', 'shop-2'].map((name) => startReplica(t, name, { cwd, env: shopEnv })),
   )
   async function person() {
     const { access_token } = await signIn(issuer)

@@ -11,7 +11,7 @@ import {
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import type { RemoteKeysOptions } from '../../../src/verifier/keys/remote-keys.ts'
-import { outsideFolder } from '../../support/project.ts'
+import { createTestFolder } from '../../support/test-folder.ts'
 import { now_s } from '../../support/tokens.ts'
 import { type JwksServer, respond, serve } from '../jwks-server.ts'
 import { day_s, first, second, setUp, type TestSetup, untilKeys } from './harness.ts'
@@ -30,7 +30,7 @@ async function withFile(
     readonly answer: JwksServer['answer']
   } & Partial<RemoteKeysOptions>,
 ): Promise<TestSetup & { readonly path: string }> {
-  const path = join(outsideFolder(t), 'jwks.json')
+  const path = join(createTestFolder(t), 'jwks.json')
   if (ageSeconds !== null) {
     writeFileSync(path, text ?? JSON.stringify({ keys: [first.publicJwk] }))
     utimesSync(path, now_s - ageSeconds, now_s - ageSeconds)
