@@ -1,6 +1,4 @@
-import { once } from 'node:events'
 import { existsSync, readFileSync, statSync } from 'node:fs'
-import { createServer } from 'node:net'
 import { join } from 'node:path'
 import t from 'tap'
 import { isFree } from '../../scripts/free-port.ts'
@@ -9,6 +7,7 @@ import type { CliContext } from '../../src/cli/context.ts'
 import { freeBasePort, pidOf, startDev } from '../support/dev.ts'
 import { postJson } from '../support/post-json.ts'
 import { run } from '../support/processes.ts'
+import { startTcpServer } from '../support/tcp-server.ts'
 import { createTestFolder } from '../support/test-folder.ts'
 import { until } from '../support/until.ts'
 
@@ -139,9 +138,7 @@ t.test('an empty secret file, which a full disk leaves, is filled', async (t) =>
 
 t.test('a busy port is reported, and no process is left running', async (t) => {
   const port = await freeBasePort()
-  const taken = createServer().listen(port, '127.0.0.1')
-  await once(taken, 'listening')
-  t.teardown(() => taken.close())
+  await startTcpServer(t, undefined, port)
   const env = { npm_lifecycle_event: 'start' }
   const dev = await run(t, ['dev', '--port', String(port)], { cwd: createTestFolder(t), env })
   t.equal(dev.code, 1)

@@ -1,12 +1,13 @@
 import { once } from 'node:events'
 import { rmSync, writeFileSync } from 'node:fs'
-import { type AddressInfo, createServer, type Socket } from 'node:net'
+import type { Socket } from 'node:net'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { isSecretHash } from '../../src/oauth/client-secret.ts'
 import { runCommand } from '../support/commands.ts'
 import { TestProcess } from '../support/processes.ts'
 import { serviceEnv } from '../support/services.ts'
+import { startTcpServer } from '../support/tcp-server.ts'
 import { createTestFolder } from '../support/test-folder.ts'
 
 interface ClientSecret {
@@ -109,11 +110,7 @@ t.test('every worker process reloads', async (t) => {
 })
 
 t.test('during the start SIGHUP waits, and SIGTERM ends the process', async (t) => {
-  // A server that accepts connections and says nothing.
-  const silent = createServer()
-  t.teardown(() => silent.close())
-  await once(silent.listen(0, '127.0.0.1'), 'listening')
-  const { port } = silent.address() as AddressInfo
+  const { port, server: silent } = await startTcpServer(t)
   const accounts = { GATEPASS_ACCOUNTS_URL: `postgres://ada@127.0.0.1:${port}/ada?sslmode=disable` }
   const start = async () => {
     const cwd = createTestFolder(t)

@@ -1,38 +1,33 @@
-import { once } from 'node:events'
-import { type AddressInfo, connect, createServer, type Socket } from 'node:net'
+import { connect, type Socket } from 'node:net'
 import type { Test } from 'tap'
+import { startTcpServer } from '../support/tcp-server.ts'
 
 /** A TCP proxy between a store and its server that fails like a network. */
 export class TcpProxy {
   /** The bytes that the store has sent, as Latin-1. A test may clear them. */
   sent = ''
-  readonly #server = createServer((socket) => this.#accept(socket))
   readonly #sockets = new Set<Socket>()
-  readonly #port: number
+  readonly #serverPort: number
+  #port = 0
   #isSilent = false
   #onLoss: (() => Promise<unknown>) | null = null
   #lossHandled: Promise<unknown> = Promise.resolve()
 
-  private constructor(port: number) {
-    this.#port = port
+  private constructor(serverPort: number) {
+    this.#serverPort = serverPort
   }
 
-  /** @param port of the server on this machine */
-  static async start(t: Test, port: number): Promise<TcpProxy> {
-    const proxy = new TcpProxy(port)
-    proxy.#server.listen(0, '127.0.0.1')
-    await once(proxy.#server, 'listening')
-    t.teardown(() => {
-      for (const socket of proxy.#sockets) socket.destroy()
-      proxy.#server.close()
-    })
+  /** @param serverPort of the server on this machine */
+  static async start(t: Test, serverPort: number): Promise<TcpProxy> {
+    const proxy = new TcpProxy(serverPort)
+    const { port } = await startTcpServer(t, (socket) => proxy.#accept(socket))
+    proxy.#port = port
     return proxy
   }
 
   /** Returns a URL with the proxy in place of the server. */
   through(url: string): string {
-    const { port } = this.#server.address() as AddressInfo
-    return url.replace(/:\d+(?=\/|$)/, `:${port}`)
+    return url.replace(/:\d+(?=\/|$)/, `:${this.#port}`)
   }
 
   /** Accepts connections and passes nothing, until `pass`. */
@@ -54,7 +49,7 @@ export class TcpProxy {
   }
 
   #accept(near: Socket): void {
-    const far = this.#isSilent ? null : connect(this.#port, '127.0.0.1')
+    const far = this.#isSilent ? null : connect(this.#serverPort, '127.0.0.1')
     for (const socket of [near, far]) {
       if (socket === null) continue
       this.#sockets.add(socket)

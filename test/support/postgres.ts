@@ -1,7 +1,6 @@
 import { execFileSync } from 'node:child_process'
 import { chownSync, mkdirSync } from 'node:fs'
 import { join } from 'node:path'
-import { setTimeout as sleep } from 'node:timers/promises'
 import pg from 'pg'
 import type { Test } from 'tap'
 import { freePort } from '../../scripts/free-port.ts'
@@ -10,6 +9,7 @@ import { startDaemon } from './daemon.ts'
 import { postgresPrograms, postgresUser, superuser } from './postgres-programs.ts'
 import type { TestProcess } from './processes.ts'
 import { createTestFolder } from './test-folder.ts'
+import { until } from './until.ts'
 
 /** The owner of the databases: not a superuser, like the user of a service. */
 const owner = { user: 'gatepass', password: 'correct-horse' }
@@ -107,14 +107,13 @@ export class PostgresServer {
   async #untilActivity(url: string, isSo: (others: Activity[]) => boolean): Promise<void> {
     const client = await this.connect(url)
     try {
-      for (;;) {
+      await until('the connections are as expected', async () => {
         const { rows } = await client.query<Activity>(
           `SELECT wait_event_type = 'Lock' AS "isBlocked" FROM pg_stat_activity
            WHERE datname = current_database() AND usename <> current_user`,
         )
-        if (isSo(rows)) return
-        await sleep(5)
-      }
+        return isSo(rows)
+      })
     } finally {
       await client.end()
     }

@@ -1,10 +1,10 @@
-import { once } from 'node:events'
-import { type AddressInfo, createServer, type Socket } from 'node:net'
+import type { Socket } from 'node:net'
 import t, { type Test } from 'tap'
 import { freePort } from '../../../scripts/free-port.ts'
 import { MemcachedDataStore } from '../../../src/stores/memcached/data-store.ts'
 import { startMemcached, urlOf } from '../../support/memcached.ts'
 import { lateMs } from '../../support/patience.ts'
+import { startTcpServer } from '../../support/tcp-server.ts'
 import { until } from '../../support/until.ts'
 import { fieldsOf, newOwner, write } from '../data-store-contract.ts'
 import { timeUntilUnavailable } from '../unavailable.ts'
@@ -23,23 +23,14 @@ async function startPeer(
   answer: (socket: Socket, text: string) => void,
   probed = 'EN Oprobe',
 ): Promise<string> {
-  const sockets = new Set<Socket>()
-  const server = createServer((socket) => {
-    sockets.add(socket)
-    socket
-      .on('error', () => {})
-      .on('data', (data) => {
-        const text = data.toString('latin1')
-        if (text === 'mg gp:none Oprobe\r\n') socket.write(`${probed}\r\n`)
-        else answer(socket, text)
-      })
-  }).listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  t.teardown(() => {
-    for (const socket of sockets) socket.destroy()
-    server.close()
+  const { port } = await startTcpServer(t, (socket) => {
+    socket.on('data', (data) => {
+      const text = data.toString('latin1')
+      if (text === 'mg gp:none Oprobe\r\n') socket.write(`${probed}\r\n`)
+      else answer(socket, text)
+    })
   })
-  return urlOf([(server.address() as AddressInfo).port])
+  return urlOf([port])
 }
 
 t.test('a killed node fails the calls of its owners in time, and no others', async (t) => {
@@ -155,10 +146,7 @@ t.test('a memcached before 1.6.18 prevents the start', async (t) => {
 })
 
 t.test('an unreachable node fails the start in time', async (t) => {
-  const silent = createServer(() => {}).listen(0, '127.0.0.1')
-  t.teardown(() => silent.close())
-  await once(silent, 'listening')
-  const ports = [(silent.address() as AddressInfo).port, await freePort()]
+  const ports = [(await startTcpServer(t)).port, await freePort()]
   for (const port of ports) {
     for (const url of [`memcached://127.0.0.1:${port}`, `memcacheds://127.0.0.1:${port}`]) {
       const tookMs = await timeUntilUnavailable(

@@ -1,5 +1,4 @@
-import { once } from 'node:events'
-import { createServer } from 'node:net'
+import type { Socket } from 'node:net'
 import { isDeepStrictEqual } from 'node:util'
 import t, { type Test } from 'tap'
 import { randomId } from '../../../src/core/secrets.ts'
@@ -20,6 +19,7 @@ import {
   untilInfo,
 } from '../../support/redis.ts'
 import { policy, rotation, session, t0 } from '../../support/sessions.ts'
+import { startTcpServer } from '../../support/tcp-server.ts'
 import { until } from '../../support/until.ts'
 import { fieldsOf, newOwner, write } from '../data-store-contract.ts'
 import { Load } from './load.ts'
@@ -128,12 +128,11 @@ t.test('a client forgets the sentinels that no sentinel names any more', async (
   await connect()
   let contacts = 0
   // Another group may get the address, and call its primary by the same name.
-  const stranger = createServer((socket) => {
+  const contact = (socket: Socket) => {
     contacts += 1
     socket.destroy()
-  }).listen(second.port, '127.0.0.1')
-  t.teardown(() => stranger.close())
-  await once(stranger, 'listening')
+  }
+  await startTcpServer(t, contact, second.port)
   await connect()
   t.equal(contacts, 0)
 })

@@ -1,6 +1,5 @@
 import { execFileSync } from 'node:child_process'
-import { once } from 'node:events'
-import { type AddressInfo, connect, createServer, type Socket } from 'node:net'
+import { connect } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
 import { freePort } from '../../../scripts/free-port.ts'
@@ -9,6 +8,7 @@ import { RedisSessionStore } from '../../../src/stores/redis/session-store.ts'
 import { lateMs, patient } from '../../support/patience.ts'
 import { startRedis, untilAnswered } from '../../support/redis.ts'
 import { policy, rotation, session, t0 } from '../../support/sessions.ts'
+import { startTcpServer } from '../../support/tcp-server.ts'
 import { TcpProxy } from '../tcp-proxy.ts'
 import { timeUntilUnavailable } from '../unavailable.ts'
 
@@ -67,10 +67,7 @@ t.test('calls survive a broken connection', async (t) => {
 })
 
 t.test('an unreachable server fails the start in time', async (t) => {
-  const silent = createServer(() => {}).listen(0, '127.0.0.1')
-  t.teardown(() => silent.close())
-  await once(silent, 'listening')
-  const ports = [(silent.address() as AddressInfo).port, await freePort()]
+  const ports = [(await startTcpServer(t)).port, await freePort()]
   const urls = ports.flatMap((port) => [
     `redis://127.0.0.1:${port}`,
     `rediss://127.0.0.1:${port}`,
@@ -169,21 +166,13 @@ t.test(
 )
 
 t.test('a Redis before version 7 prevents the start', async (t) => {
-  const sockets = new Set<Socket>()
-  const old = createServer((socket) => {
-    sockets.add(socket)
+  const { port } = await startTcpServer(t, (socket) => {
     // As Redis 6.0 replies.
     socket.on('data', (data) => {
       const isComplete = /HELLO\r\n\$1\r\n3/.test(String(data))
       socket.write(isComplete ? '%1\r\n+version\r\n+6.0.16\r\n' : '-ERR wrong number\r\n')
     })
-  }).listen(0, '127.0.0.1')
-  await once(old, 'listening')
-  t.teardown(() => {
-    for (const socket of sockets) socket.destroy()
-    old.close()
   })
-  const { port } = old.address() as AddressInfo
   await t.rejects(RedisSessionStore.open(`redis://127.0.0.1:${port}`, patient), {
     code: 'store_unavailable',
     detail: 'Redis 7 or later is required, and this is 6.0.16.',
@@ -192,15 +181,11 @@ t.test('a Redis before version 7 prevents the start', async (t) => {
 
 t.test('connecting may take longer than a call', async (t) => {
   const redis = await startRedis(t)
-  const slow = createServer((client) => {
-    const server = connect(redis.port, '127.0.0.1')
-    for (const socket of [client, server]) socket.on('error', () => {})
+  const { port } = await startTcpServer(t, (client) => {
+    const server = connect(redis.port, '127.0.0.1').on('error', () => {})
     client.once('close', () => server.destroy())
     setTimeout(() => client.pipe(server).pipe(client), 300)
-  }).listen(0, '127.0.0.1')
-  await once(slow, 'listening')
-  t.teardown(() => slow.close())
-  const { port } = slow.address() as AddressInfo
+  })
   const options = { deadlineMs: 200, openMs: 60_000 }
   const store = await RedisSessionStore.open(`redis://127.0.0.1:${port}`, options)
   t.teardown(() => store.close())

@@ -1,4 +1,3 @@
-import { createServer as createTcpServer, type Socket } from 'node:net'
 import { inspect } from 'node:util'
 import t from 'tap'
 import { freePort } from '../../../scripts/free-port.ts'
@@ -6,6 +5,7 @@ import { isGatepassError } from '../../../src/core/errors.ts'
 import { maxResponseBytes } from '../../../src/stores/webhook/client.ts'
 import { account, someHash } from '../../support/accounts.ts'
 import { FakeClock } from '../../support/clock.ts'
+import { startTcpServer } from '../../support/tcp-server.ts'
 import {
   type Handler,
   openStore,
@@ -136,14 +136,7 @@ t.test('a user base that is unreachable, or does not speak TLS, is unavailable',
 })
 
 t.test('a user base that accepts and stays silent is unavailable', async (t) => {
-  const sockets: Socket[] = []
-  const server = createTcpServer((socket) => sockets.push(socket))
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
-  t.teardown(() => {
-    for (const socket of sockets) socket.destroy()
-    server.close()
-  })
-  const { port } = server.address() as { port: number }
+  const { port } = await startTcpServer(t)
   const store = openStore(t, `http://127.0.0.1:${port}/`, { timeoutMs })
   await t.rejects(store.findBySub('user-1'), { message: /no full response within 150 ms/ })
   await t.rejects(store.setDisabled('user-1', true, 1), { message: /no full response/ })
