@@ -32,7 +32,7 @@ export function startDevicesCard(page: Page): void {
         { class: 'device' },
         el('strong', {}, name),
         ...(device.current ? [el('span', { class: 'badge' }, 'this device')] : []),
-        el('span', { class: 'since' }, `since ${timeOf(device.created_at)}`),
+        el('span', { class: 'hint' }, `since ${timeOf(device.created_at)}`),
       ),
       button('Sign out', { class: 'small danger', 'aria-label': labelOf(device, name) }, end),
     )

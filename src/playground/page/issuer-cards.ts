@@ -24,7 +24,7 @@ function keyRow({ kid, state, signs_in_s }: KeyState): HTMLElement {
     { 'data-state': state, 'data-kid': kid },
     el('code', {}, shortId(kid)),
     el('span', { class: 'badge' }, state),
-    el('span', { class: 'meaning' }, `${keyStateWords[state]}${delay}`),
+    el('span', { class: 'hint' }, `${keyStateWords[state]}${delay}`),
   )
 }
 
@@ -109,7 +109,7 @@ export function startThirdPartyCard({ auth, feed }: Page): void {
     return el(
       'li',
       { 'data-client': id },
-      el('div', { class: 'device' }, el('strong', {}, name), el('code', { class: 'since' }, scope)),
+      el('div', { class: 'device' }, el('strong', {}, name), el('code', { class: 'hint' }, scope)),
       button('Withdraw', { class: 'small danger', 'aria-label': `Withdraw: ${name}` }, withdraw),
     )
   }
