@@ -1,5 +1,5 @@
 import { hkdfSync } from 'node:crypto'
-import { CompactEncrypt, compactDecrypt, type JWK } from 'jose'
+import { CompactEncrypt, compactDecrypt } from 'jose'
 import {
   invalidRecord,
   isRevocation,
@@ -110,25 +110,17 @@ async function encrypt(record: KeyRecord, secret: string): Promise<StoredKey> {
 
 async function decrypt(stored: StoredKey, secrets: KeySecrets): Promise<DecryptedKey> {
   const { encryptedKey, ...info } = parseKey(stored)
-  const { jwk, isCurrent } = await decryptPrivateKey(info, encryptedKey, secrets)
-  const record = { ...info, revokedAtMs: null, privateJwk: jwk }
-  const problem = await recordProblem(record)
-  if (problem !== null) throw invalidRecord(stored.name, problem)
-  return { ...record, isCurrent }
-}
-
-async function decryptPrivateKey(
-  info: RecordInfo,
-  encryptedKey: string,
-  secrets: KeySecrets,
-): Promise<{ jwk: JWK; isCurrent: boolean }> {
   for (const [age, secret] of secrets.entries()) {
     const text = await decryptText(encryptedKey, deriveKey(secret, info))
     if (text === null) continue
-    return { jwk: privateJwkSchema.parse(JSON.parse(text)), isCurrent: age === 0 }
+    const privateJwk = privateJwkSchema.parse(JSON.parse(text))
+    const record = { ...info, revokedAtMs: null, privateJwk }
+    const problem = await recordProblem(record)
+    if (problem !== null) throw invalidRecord(stored.name, problem)
+    return { ...record, isCurrent: age === 0 }
   }
   throw invalidRecord(
-    info.name,
+    stored.name,
     'no secret in GATEPASS_KEYS_SECRET or GATEPASS_SECRET decrypts it. Restore the secret that ' +
       'encrypted it. If that secret is lost, delete the record: a new key is created, and tokens ' +
       'of the old key are refused',
