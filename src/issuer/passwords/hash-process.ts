@@ -4,8 +4,8 @@ import { hashSync } from 'bcryptjs'
 import {
   type Argon2idParameters,
   type BcryptParameters,
-  fromBcryptBase64,
   type HashParameters,
+  parsePasswordHash,
   type ScryptParameters,
 } from './password-hash.ts'
 
@@ -30,9 +30,6 @@ export interface HashReply {
  */
 const niceness = 10
 const maxNiceness = 19
-
-/** A bcrypt hash ends with its digest, of this many characters. */
-const bcryptDigestLength = 31
 
 function derive({ password, parameters, digestBytes }: HashJob): Uint8Array {
   switch (parameters.scheme) {
@@ -71,8 +68,7 @@ function deriveScrypt(password: Uint8Array, parameters: ScryptParameters, digest
 }
 
 function deriveBcrypt(password: Uint8Array, { settings }: BcryptParameters) {
-  const text = hashSync(Buffer.from(password).toString(), settings)
-  return fromBcryptBase64(text.slice(-bcryptDigestLength))
+  return parsePasswordHash(hashSync(Buffer.from(password).toString(), settings)).digest
 }
 
 function reply(job: HashJob): HashReply {

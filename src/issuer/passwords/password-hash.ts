@@ -153,7 +153,7 @@ const bcryptAlphabet = './ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz01
  * Decodes bcrypt's own base64. Ignores the spare bits at the end, like bcrypt: some implementations
  * set them, and their hashes must match.
  */
-export function fromBcryptBase64(text: string): Buffer {
+function fromBcryptBase64(text: string): Buffer {
   const digits = text.replace(/./g, (digit) => base64Alphabet[bcryptAlphabet.indexOf(digit)] ?? '')
   return Buffer.from(digits, 'base64')
 }
