@@ -73,12 +73,12 @@ export async function importUsers(
 
   for await (const line of readLines(ndjson, maxUserBytes)) {
     position = { lines: line.number, bytes: line.endByte }
-    const entry = readEntry(line, clock.nowMs())
-    if (entry.problem !== undefined) {
+    const read = readAccount(line, clock.nowMs())
+    if (typeof read === 'string') {
       counts.bad += 1
-      await onProblem?.(line.number, entry.problem)
-    } else if (entry.account !== undefined) {
-      batch.push(entry.account)
+      await onProblem?.(line.number, read)
+    } else if (read !== null) {
+      batch.push(read)
       if (batch.length >= batchSize) await commit()
     }
   }
@@ -86,38 +86,29 @@ export async function importUsers(
   return counts
 }
 
-interface Entry {
-  readonly account?: Account
-  readonly problem?: string
-}
-
-/** Reads a line: an account, a problem, or neither for a blank line. */
-function readEntry(line: Line, nowMs: number): Entry {
-  if (line.bytes === null) return { problem: `It is longer than ${maxUserBytes} bytes.` }
+/** Returns the account of a line, the problem of a bad line, or null for a blank line. */
+function readAccount(line: Line, nowMs: number): Account | string | null {
+  if (line.bytes === null) return `It is longer than ${maxUserBytes} bytes.`
   const bytes = line.number === 1 ? withoutByteOrderMark(line.bytes) : line.bytes
-  if (isBlank(bytes)) return {}
+  if (isBlank(bytes)) return null
   const value = parseStrictJson(bytes)
-  if (value === undefined) {
-    return { problem: 'It is not JSON in UTF-8 with each member once and little nesting.' }
-  }
+  if (value === undefined)
+    return 'It is not JSON in UTF-8 with each member once and little nesting.'
   const fields = lineSchema.safeParse(value)
-  if (!fields.success) return { problem: describe(fields.error) }
-  return toAccount(fields.data, nowMs)
+  return fields.success ? toAccount(fields.data, nowMs) : describe(fields.error)
 }
 
-function toAccount(fields: z.infer<typeof lineSchema>, nowMs: number): Entry {
-  const { login_name, password_hash, sub, attributes, disabled } = fields
+function toAccount(fields: z.infer<typeof lineSchema>, nowMs: number): Account | string {
+  const { login_name, password_hash: passwordHash, sub, attributes, disabled } = fields
   try {
     const loginName = normalizeLoginName(login_name)
-    parsePasswordHash(password_hash)
+    parsePasswordHash(passwordHash)
     const times = { createdAtMs: nowMs, updatedAtMs: nowMs }
-    return {
-      account: { sub, loginName, passwordHash: password_hash, attributes, disabled, ...times },
-    }
+    return { sub, loginName, passwordHash, attributes, disabled, ...times }
   } catch (error) {
-    if (isGatepassError(error, 'login_name_invalid')) return { problem: error.message }
+    if (isGatepassError(error, 'login_name_invalid')) return error.message
     if (!isGatepassError(error, 'password_hash_invalid')) throw error
-    return { problem: `The password hash is not acceptable. ${error.message}` }
+    return `The password hash is not acceptable. ${error.message}`
   }
 }
 
