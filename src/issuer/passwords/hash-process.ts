@@ -17,11 +17,8 @@ export interface HashJob {
   readonly digestBytes: number
 }
 
-/** The reply to one job: the digest, or the error if the job could not be done. */
-export interface HashReply {
-  readonly digest?: Uint8Array
-  readonly error?: string
-}
+/** The reply to one job: the digest, or the text of an error. */
+export type HashReply = Uint8Array | string
 
 /**
  * How much lower the priority of hashing is than that of the issuer, so that refreshes and verifications
@@ -73,9 +70,9 @@ function deriveBcrypt(password: Uint8Array, { settings }: BcryptParameters) {
 
 function reply(job: HashJob): HashReply {
   try {
-    return { digest: derive(job) }
+    return derive(job)
   } catch (error) {
-    return { error: String(error) }
+    return String(error)
   }
 }
 

@@ -199,9 +199,9 @@ export class HashProcessPool implements Deriver {
   }
 }
 
-function toResult({ digest, error }: HashReply): PromiseSettledResult<Buffer> {
-  if (digest !== undefined) return { status: 'fulfilled', value: Buffer.from(digest) }
-  const cause = new Error(error)
+function toResult(reply: HashReply): PromiseSettledResult<Buffer> {
+  if (typeof reply !== 'string') return { status: 'fulfilled', value: Buffer.from(reply) }
+  const cause = new Error(reply)
   return { status: 'rejected', reason: new GatepassError('internal_error', { cause }) }
 }
 
