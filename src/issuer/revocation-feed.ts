@@ -95,12 +95,12 @@ export class RevocationFeed {
   }
 
   /**
-   * Returns the last second whose tokens are revoked for a user; null if that is long ago. A token
-   * that is minted for the user must be of a later second.
+   * Returns the last second whose tokens are revoked for a user; 0 if that is long ago. A token that
+   * is minted for the user must be of a later second.
    */
-  revokedUntilSeconds(sub: string): number | null {
+  revokedUntilSeconds(sub: string): number {
     const atMs = Math.max(this.#revokedAtMs.get(sub) ?? 0, this.#revokedAtMs.get('') ?? 0)
-    return atMs === 0 ? null : Math.floor(atMs / 1000)
+    return Math.floor(atMs / 1000)
   }
 
   /** Calls a listener with new entries until the returned function is called. */

@@ -219,7 +219,7 @@ export class TokenMinter {
   #issuedAtSeconds(sub: string): number {
     const { clock, policy, revocations } = this.#options
     const now = nowSeconds(clock)
-    const revokedUntil = revocations.revokedUntilSeconds(sub) ?? 0
+    const revokedUntil = revocations.revokedUntilSeconds(sub)
     const aheadSeconds = Math.max(policy.clockSkewSeconds, minSkewSeconds)
     return revokedUntil < now ? now : Math.min(revokedUntil, now + aheadSeconds) + 1
   }
