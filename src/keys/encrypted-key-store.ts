@@ -1,13 +1,13 @@
 import { hkdfSync } from 'node:crypto'
 import { CompactEncrypt, compactDecrypt } from 'jose'
 import {
+  type EncryptedKey,
   invalidRecord,
   isRevocation,
   type KeyRecord,
   parseKey,
   parseRevocation,
   privateJwkSchema,
-  type RecordInfo,
   recordProblem,
   type StoredKey,
   serializeKey,
@@ -48,9 +48,8 @@ export class EncryptedKeyStore {
 
   /** @throws `key_store_invalid`, which names the record and nothing in it; `store_unavailable` */
   async list(): Promise<DecryptedKey[]> {
-    const { keys, revokedAtMsOf } = await readRecords(this.#store)
-    const decrypted = await Promise.all(keys.map((key) => decrypt(key, this.#secrets)))
-    return decrypted.map((key) => ({ ...key, revokedAtMs: revokedAtMsOf(key.kid) }))
+    const keys = await readKeys(this.#store)
+    return Promise.all(keys.map((key) => decrypt(key, this.#secrets)))
   }
 
   /** Inserts a key and returns true, or returns false if its name exists. */
@@ -84,21 +83,16 @@ export class EncryptedKeyStore {
 
 /** Lists the public facts of all keys. Needs no secret. */
 export async function listKeyInfos(store: KeyStore): Promise<KeyInfo[]> {
-  const { keys, revokedAtMsOf } = await readRecords(store)
-  return keys.map((key) => {
-    const { encryptedKey: _, ...info } = parseKey(key)
-    return { ...info, revokedAtMs: revokedAtMsOf(info.kid) }
-  })
+  const keys = await readKeys(store)
+  return keys.map(({ encryptedKey: _, ...info }) => info)
 }
 
-async function readRecords(store: KeyStore) {
+async function readKeys(store: KeyStore): Promise<(KeyInfo & EncryptedKey)[]> {
   const stored = await store.list()
   const revocations = stored.filter(isRevocation).map(parseRevocation)
   const revokedAtMs = new Map(revocations.map((one) => [one.kid, one.revokedAtMs]))
-  return {
-    keys: stored.filter((one) => !isRevocation(one)),
-    revokedAtMsOf: (kid: string) => revokedAtMs.get(kid) ?? null,
-  }
+  const keys = stored.filter((one) => !isRevocation(one)).map(parseKey)
+  return keys.map((key) => ({ ...key, revokedAtMs: revokedAtMs.get(key.kid) ?? null }))
 }
 
 async function encrypt(record: KeyRecord, secret: string): Promise<StoredKey> {
@@ -108,26 +102,28 @@ async function encrypt(record: KeyRecord, secret: string): Promise<StoredKey> {
   return serializeKey({ ...record, encryptedKey })
 }
 
-async function decrypt(stored: StoredKey, secrets: KeySecrets): Promise<DecryptedKey> {
-  const { encryptedKey, ...info } = parseKey(stored)
+async function decrypt(
+  { encryptedKey, ...info }: KeyInfo & EncryptedKey,
+  secrets: KeySecrets,
+): Promise<DecryptedKey> {
   for (const [age, secret] of secrets.entries()) {
     const text = await decryptText(encryptedKey, deriveKey(secret, info))
     if (text === null) continue
     const privateJwk = privateJwkSchema.parse(JSON.parse(text))
-    const record = { ...info, revokedAtMs: null, privateJwk }
+    const record = { ...info, privateJwk }
     const problem = await recordProblem(record)
-    if (problem !== null) throw invalidRecord(stored.name, problem)
+    if (problem !== null) throw invalidRecord(info.name, problem)
     return { ...record, isCurrent: age === 0 }
   }
   throw invalidRecord(
-    stored.name,
+    info.name,
     'no secret in GATEPASS_KEYS_SECRET or GATEPASS_SECRET decrypts it. Restore the secret that ' +
       'encrypted it. If that secret is lost, delete the record: a new key is created, and tokens ' +
       'of the old key are refused',
   )
 }
 
-function deriveKey(secret: string, info: RecordInfo): Uint8Array {
+function deriveKey(secret: string, info: KeyInfo): Uint8Array {
   const { name, kid, alg, createdAtMs, activateAtMs } = info
   const bound = JSON.stringify([purpose, name, kid, alg, createdAtMs, activateAtMs])
   return new Uint8Array(hkdfSync('sha256', secret, '', bound, 32))

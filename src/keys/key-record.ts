@@ -103,10 +103,8 @@ const keySchema = z.strictObject({
 
 const revocationSchema = z.strictObject({ name: z.string(), kid: z.string(), revokedAtMs: time })
 
-/** The part of a record that needs no secret. */
-export type RecordInfo = Omit<KeyInfo, 'revokedAtMs'>
-
-export interface EncryptedKey extends RecordInfo {
+/** The content of a record. Its revocation is another record. */
+export interface EncryptedKey extends Omit<KeyInfo, 'revokedAtMs'> {
   readonly encryptedKey: string
 }
 
