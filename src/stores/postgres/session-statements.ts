@@ -1,37 +1,6 @@
-import type { Migration, Schema } from '../migrations.ts'
+import type { Schema } from '../migrations.ts'
 import { changedColumns, sessionColumns } from '../sql-rows.ts'
 import type { Statement } from './database.ts'
-
-const revocationsMigration: Migration = {
-  name: 'revocations',
-  sql: `
-    CREATE TABLE gatepass.revocations (
-      position BIGINT PRIMARY KEY,
-      at_ms BIGINT NOT NULL,
-      expires_at_ms BIGINT NOT NULL,
-      kind TEXT NOT NULL,
-      id TEXT NOT NULL
-    );
-    CREATE TABLE gatepass.revocations_end (
-      only_row BOOLEAN PRIMARY KEY DEFAULT true CHECK (only_row),
-      position BIGINT NOT NULL
-    );
-    INSERT INTO gatepass.revocations_end (position) VALUES (0);
-  `,
-}
-
-const oneTimeMigration: Migration = {
-  name: 'one-time values',
-  sql: `
-    CREATE TABLE gatepass.one_time (
-      expires_at_ms BIGINT NOT NULL,
-      id TEXT COLLATE "C" PRIMARY KEY,
-      payload TEXT NOT NULL,
-      taken_by TEXT
-    );
-    CREATE INDEX one_time_by_expiry ON gatepass.one_time (expires_at_ms);
-  `,
-}
 
 export const schema: Schema = {
   name: 'sessions',
@@ -60,7 +29,23 @@ export const schema: Schema = {
       CREATE INDEX sessions_by_sub ON gatepass.sessions (sub);
     `,
     },
-    revocationsMigration,
+    {
+      name: 'revocations',
+      sql: `
+    CREATE TABLE gatepass.revocations (
+      position BIGINT PRIMARY KEY,
+      at_ms BIGINT NOT NULL,
+      expires_at_ms BIGINT NOT NULL,
+      kind TEXT NOT NULL,
+      id TEXT NOT NULL
+    );
+    CREATE TABLE gatepass.revocations_end (
+      only_row BOOLEAN PRIMARY KEY DEFAULT true CHECK (only_row),
+      position BIGINT NOT NULL
+    );
+    INSERT INTO gatepass.revocations_end (position) VALUES (0);
+  `,
+    },
     { name: 'session keys', sql: 'ALTER TABLE gatepass.sessions ADD COLUMN jkt TEXT' },
     {
       name: 'retries and replays',
@@ -73,7 +58,18 @@ export const schema: Schema = {
         ADD COLUMN late_replay_at_ms BIGINT;
     `,
     },
-    oneTimeMigration,
+    {
+      name: 'one-time values',
+      sql: `
+    CREATE TABLE gatepass.one_time (
+      expires_at_ms BIGINT NOT NULL,
+      id TEXT COLLATE "C" PRIMARY KEY,
+      payload TEXT NOT NULL,
+      taken_by TEXT
+    );
+    CREATE INDEX one_time_by_expiry ON gatepass.one_time (expires_at_ms);
+  `,
+    },
   ],
 }
 
