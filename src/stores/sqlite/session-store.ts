@@ -1,7 +1,7 @@
 import type { StatementSync } from 'node:sqlite'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { digest } from '../../core/secrets.ts'
-import type { Migration, Schema } from '../migrations.ts'
+import type { Schema } from '../migrations.ts'
 import {
   followUpMs,
   type OneTimeUse,
@@ -26,33 +26,6 @@ import {
   toSession,
 } from '../sql-rows.ts'
 import { boundLimit, type Change, SqliteDatabase } from './database.ts'
-
-const revocationsMigration: Migration = {
-  name: 'revocations',
-  // AUTOINCREMENT: no position is used twice, even if the newest row was removed.
-  sql: `
-    CREATE TABLE revocations (
-      position INTEGER PRIMARY KEY AUTOINCREMENT,
-      kind TEXT NOT NULL,
-      id TEXT NOT NULL,
-      at_ms INTEGER NOT NULL,
-      expires_at_ms INTEGER NOT NULL
-    ) STRICT;
-  `,
-}
-
-const oneTimeMigration: Migration = {
-  name: 'one-time values',
-  sql: `
-    CREATE TABLE one_time (
-      id TEXT PRIMARY KEY,
-      payload TEXT NOT NULL,
-      taken_by TEXT,
-      expires_at_ms INTEGER NOT NULL
-    ) STRICT, WITHOUT ROWID;
-    CREATE INDEX one_time_by_expiry ON one_time (expires_at_ms);
-  `,
-}
 
 /** The sessions, the revocation log and the one-time values. */
 export const sessionSchema: Schema = {
@@ -80,7 +53,19 @@ export const sessionSchema: Schema = {
       CREATE INDEX sessions_by_sub ON sessions (sub);
     `,
     },
-    revocationsMigration,
+    {
+      name: 'revocations',
+      // AUTOINCREMENT: no position is used twice, even if the newest row was removed.
+      sql: `
+    CREATE TABLE revocations (
+      position INTEGER PRIMARY KEY AUTOINCREMENT,
+      kind TEXT NOT NULL,
+      id TEXT NOT NULL,
+      at_ms INTEGER NOT NULL,
+      expires_at_ms INTEGER NOT NULL
+    ) STRICT;
+  `,
+    },
     { name: 'session keys', sql: 'ALTER TABLE sessions ADD COLUMN jkt TEXT' },
     {
       name: 'sessions by number',
@@ -122,7 +107,18 @@ export const sessionSchema: Schema = {
       ALTER TABLE sessions ADD COLUMN late_replay_at_ms INTEGER;
     `,
     },
-    oneTimeMigration,
+    {
+      name: 'one-time values',
+      sql: `
+    CREATE TABLE one_time (
+      id TEXT PRIMARY KEY,
+      payload TEXT NOT NULL,
+      taken_by TEXT,
+      expires_at_ms INTEGER NOT NULL
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX one_time_by_expiry ON one_time (expires_at_ms);
+  `,
+    },
   ],
 }
 
@@ -160,7 +156,6 @@ const batchPauseMs = 10
 export class SqliteSessionStore implements SessionStore {
   readonly #db: SqliteDatabase
   readonly #log: SqliteRevocationLog
-  readonly #oneTime: SqliteOneTimeValues
   readonly #insert: Change
   readonly #select: StatementSync
   readonly #selectBySub: StatementSync
@@ -171,6 +166,11 @@ export class SqliteSessionStore implements SessionStore {
   readonly #delete: Change
   readonly #selectSliceEnd: StatementSync
   readonly #endSlice: StatementSync
+  readonly #insertOneTime: Change
+  readonly #selectOneTime: StatementSync
+  readonly #takeOneTime: StatementSync
+  readonly #deleteOneTime: Change
+  readonly #deleteExpiredOneTime: Change
   /** Where the removal of expired rows continues. */
   #sweptTo = firstNumber
 
@@ -180,7 +180,6 @@ export class SqliteSessionStore implements SessionStore {
       functions: { number_of: (sid) => numberOf(String(sid)) },
     })
     this.#log = new SqliteRevocationLog(this.#db)
-    this.#oneTime = new SqliteOneTimeValues(this.#db)
     this.#insert = this.#db.prepareChange(
       `INSERT INTO sessions (number, ${sessionColumns})
        VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
@@ -215,6 +214,21 @@ export class SqliteSessionStore implements SessionStore {
        WHERE number > ? AND number <= ? AND created_at_ms < ? AND revoked_at_ms IS NULL
          AND expires_at_ms > ?
        RETURNING sid`,
+    )
+    this.#insertOneTime = this.#db.prepareChange(
+      'INSERT INTO one_time (id, payload, expires_at_ms) VALUES (?, ?, ?) ON CONFLICT DO NOTHING',
+    )
+    this.#selectOneTime = this.#db.prepare(
+      'SELECT payload FROM one_time WHERE id = ? AND expires_at_ms > ? AND taken_by IS NULL',
+    )
+    this.#takeOneTime = this.#db.prepare(
+      `UPDATE one_time SET taken_by = coalesce(taken_by, ?) WHERE id = ? AND expires_at_ms > ?
+       RETURNING payload, taken_by`,
+    )
+    this.#deleteOneTime = this.#db.prepareChange('DELETE FROM one_time WHERE id = ?')
+    this.#deleteExpiredOneTime = this.#db.prepareChange(
+      `DELETE FROM one_time WHERE id IN (SELECT id FROM one_time WHERE expires_at_ms <= ?
+         ORDER BY expires_at_ms ${boundLimit})`,
     )
   }
 
@@ -301,23 +315,29 @@ export class SqliteSessionStore implements SessionStore {
   }
 
   putOneTime(id: string, payload: string, expiresAtMs: number): Promise<void> {
-    return this.#db.write(() => void this.#oneTime.add(id, payload, expiresAtMs))
+    return this.#db.write(() => void this.#insertOneTime(id, payload, expiresAtMs))
   }
 
   findOneTime(id: string, nowMs: number): Promise<string | null> {
-    return this.#db.read(() => this.#oneTime.find(id, nowMs))
+    return this.#db.read(() => {
+      const row = this.#selectOneTime.get(id, nowMs)
+      return row === undefined ? null : String(row.payload)
+    })
   }
 
   takeOneTime(id: string, takenBy: string, nowMs: number): Promise<OneTimeUse> {
-    return this.#db.write(() => this.#oneTime.take(id, takenBy, nowMs))
+    return this.#db.write(() => {
+      const row = this.#takeOneTime.get(takenBy, id, nowMs) as OneTimeRow | undefined
+      return toOneTimeUse(row, takenBy)
+    })
   }
 
   deleteOneTime(id: string): Promise<void> {
-    return this.#db.write(() => this.#oneTime.delete(id))
+    return this.#db.write(() => void this.#deleteOneTime(id))
   }
 
   claimOnce(id: string, expiresAtMs: number): Promise<boolean> {
-    return this.#db.write(() => this.#oneTime.add(id, '', expiresAtMs))
+    return this.#db.write(() => this.#insertOneTime(id, '', expiresAtMs) === 1)
   }
 
   removeExpired(nowMs: number, limit: number): Promise<boolean> {
@@ -329,8 +349,8 @@ export class SqliteSessionStore implements SessionStore {
       const last = slice.length < limit ? undefined : slice.at(-1)
       this.#sweptTo = (last?.number as bigint | undefined) ?? firstNumber
       const moreInLog = this.#log.removeExpired(nowMs, limit)
-      const moreOneTime = this.#oneTime.removeExpired(nowMs, limit)
-      return last !== undefined || moreInLog || moreOneTime
+      const removedOneTime = this.#deleteExpiredOneTime(nowMs - oneTimeMarginMs, limit)
+      return last !== undefined || moreInLog || removedOneTime === limit
     })
   }
 
@@ -418,56 +438,5 @@ class SqliteRevocationLog {
   /** Removes at most `limit` expired entries. Returns whether there may be more. */
   removeExpired(nowMs: number, limit: number): boolean {
     return this.#deleteExpired(nowMs - followUpMs, limit) === limit
-  }
-}
-
-/** One-time values, beside the sessions. The caller runs each change inside a write. */
-class SqliteOneTimeValues {
-  readonly #insert: Change
-  readonly #select: StatementSync
-  readonly #take: StatementSync
-  readonly #delete: Change
-  readonly #deleteExpired: Change
-
-  constructor(db: SqliteDatabase) {
-    this.#insert = db.prepareChange(
-      `INSERT INTO one_time (id, payload, expires_at_ms) VALUES (?, ?, ?) ON CONFLICT DO NOTHING`,
-    )
-    this.#select = db.prepare(
-      'SELECT payload FROM one_time WHERE id = ? AND expires_at_ms > ? AND taken_by IS NULL',
-    )
-    this.#take = db.prepare(
-      `UPDATE one_time SET taken_by = coalesce(taken_by, ?) WHERE id = ? AND expires_at_ms > ?
-       RETURNING payload, taken_by`,
-    )
-    this.#delete = db.prepareChange('DELETE FROM one_time WHERE id = ?')
-    this.#deleteExpired = db.prepareChange(
-      `DELETE FROM one_time WHERE id IN (SELECT id FROM one_time WHERE expires_at_ms <= ?
-         ORDER BY expires_at_ms ${boundLimit})`,
-    )
-  }
-
-  /** Returns false if the id is there already. */
-  add(id: string, payload: string, expiresAtMs: number): boolean {
-    return this.#insert(id, payload, expiresAtMs) === 1
-  }
-
-  find(id: string, nowMs: number): string | null {
-    const row = this.#select.get(id, nowMs)
-    return row === undefined ? null : String(row.payload)
-  }
-
-  take(id: string, takenBy: string, nowMs: number): OneTimeUse {
-    const row = this.#take.get(takenBy, id, nowMs) as OneTimeRow | undefined
-    return toOneTimeUse(row, takenBy)
-  }
-
-  delete(id: string): void {
-    this.#delete(id)
-  }
-
-  /** Removes at most `limit` expired values. Returns whether there may be more. */
-  removeExpired(nowMs: number, limit: number): boolean {
-    return this.#deleteExpired(nowMs - oneTimeMarginMs, limit) === limit
   }
 }
