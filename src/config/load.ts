@@ -31,7 +31,7 @@ export interface LoadOptions {
 }
 
 export interface EffectiveSetting {
-  readonly name: SettingName
+  readonly setting: Setting
   readonly value: unknown
   /** `default`, `dev` (`gatepass dev`), the path of the settings file, or an environment variable. */
   readonly source: string
@@ -65,7 +65,7 @@ export function loadConfig(options: LoadOptions): LoadedConfig {
     const parsed = setting.schema.safeParse(found.value)
     if (parsed.success) {
       values[setting.name] = parsed.data
-      effective.push({ name: setting.name, value: parsed.data, source: found.source })
+      effective.push({ setting, value: parsed.data, source: found.source })
       continue
     }
     if (found.value === undefined && options.optional?.includes(setting.name)) continue

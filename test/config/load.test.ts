@@ -150,7 +150,7 @@ t.test('the environment wins over the file, the file over the default', async (t
   })
   const { settings, effective } = load({ cwd, env: { ...env, GATEPASS_GRACE_S: '30' } })
   t.match(settings, { grace_s: 30, access_ttl_s: 60, port: 1, clock_skew_s: 5 })
-  const sourceOf = (name: string) => effective.find((one) => one.name === name)?.source
+  const sourceOf = (name: string) => effective.find(({ setting }) => setting.name === name)?.source
   t.same(sourceOf('grace_s'), 'GATEPASS_GRACE_S')
   t.same(sourceOf('access_ttl_s'), join(cwd, 'gatepass.json'))
   t.same(sourceOf('clock_skew_s'), 'default')

@@ -58,7 +58,9 @@ export async function runDev(context: CliContext, options: DevOptions): Promise<
 
   // The processes read the user's settings from the environment or the file. This command adds the
   // defaults.
-  const defaulted = effective.filter(({ source }) => source === 'dev').map(({ name }) => name)
+  const defaulted = effective
+    .filter(({ source }) => source === 'dev')
+    .map(({ setting }) => setting.name)
   const env: Record<string, string | undefined> = { ...context.env }
   for (const name of defaulted) env[environmentName(name)] = asText(defaults[name])
   // Node's compile cache makes the next start a third faster.

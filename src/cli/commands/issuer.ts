@@ -308,5 +308,5 @@ function clientsReloader(
 }
 
 function hasDefaultClients({ effective }: LoadedConfig): boolean {
-  return effective.some(({ name, source }) => name === 'clients' && source === 'default')
+  return effective.some(({ setting, source }) => setting.name === 'clients' && source === 'default')
 }

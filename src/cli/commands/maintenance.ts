@@ -1,5 +1,4 @@
 import {
-  settings as allSettings,
   dataUrl,
   environmentName,
   type Role,
@@ -51,15 +50,12 @@ export async function showConfig(
   options: { role: Role; json: boolean },
 ): Promise<void> {
   const { effective } = configOf(context, options.role, { optional: ['secret'] })
-  const rows = effective.map(({ name, value, source }) => {
-    const { secret, unit } = allSettings.find((setting) => setting.name === name) ?? {}
-    return {
-      setting: environmentName(name),
-      value: secret ? `hidden (${(value as unknown[]).length})` : shown(name, value),
-      unit: unit || null,
-      source,
-    }
-  })
+  const rows = effective.map(({ setting: { name, secret, unit }, value, source }) => ({
+    setting: environmentName(name),
+    value: secret ? `hidden (${(value as unknown[]).length})` : shown(name, value),
+    unit: unit || null,
+    source,
+  }))
   await print(context.stdout, rows, options.json)
 }
 
