@@ -114,15 +114,15 @@ function logUpdateFailures(verifier: Verifier, logger: Logger): NodeJS.Timeout {
  */
 function checkJwksFile(path: string): void {
   const isFound = existsSync(path)
-  const [target, action, mode] = isFound
-    ? ([path, 'read', constants.R_OK] as const)
-    : ([dirname(path), 'written', constants.W_OK] as const)
+  const folder = dirname(path)
   try {
+    if (isFound) accessSync(path, constants.R_OK)
     // With a slash, a file instead of the folder is an error.
-    accessSync(isFound ? path : `${target}/`, mode)
+    else accessSync(`${folder}/`, constants.W_OK)
   } catch (error) {
     const cause = error as NodeJS.ErrnoException
-    throw unusableSetting('jwks_file', `${target} cannot be ${action} (${cause.code})`, cause)
+    const problem = isFound ? `${path} cannot be read` : `${folder} cannot be written`
+    throw unusableSetting('jwks_file', `${problem} (${cause.code})`, cause)
   }
   // Docker creates a folder for a file that is mounted and missing.
   if (isFound && !statSync(path).isFile()) {
