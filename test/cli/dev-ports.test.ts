@@ -58,6 +58,13 @@ t.test('the error names all busy ports', async (t) => {
   t.not(Number(/\d+$/.exec(told)?.[0]), port + 1000, 'which is busy too')
 })
 
+t.test('a port that browsers refuse is neither accepted nor suggested', async (t) => {
+  t.match(await refusal(6566), 'Browsers do not connect to port 6566. Run: gatepass dev --port ')
+  t.match(await refusal(6466), 'Browsers do not connect to port 6566.')
+  await take(t, 5567)
+  t.not(/\d+$/.exec(await refusal(5566))?.[0], '6566')
+})
+
 t.test('an address of another machine is left to the process that listens', async (t) => {
   await requireFreePorts({ env: {} }, '203.0.113.1', await freeBasePort())
   t.pass('nothing is said')

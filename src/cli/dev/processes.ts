@@ -153,36 +153,43 @@ function withAbsolutePath(url: string, cwd: string): string {
 /**
  * Checks all ports before a process starts. A process could report only its own port, not the
  * `--port` that determines it.
- * @throws `port_in_use` with a command whose ports are free
+ * @throws `port_in_use`, `config_invalid`, with a command whose ports can be used
  */
 export async function requireFreePorts(
   { env }: Pick<CliContext, 'env'>,
   host: string,
   basePort: number,
 ): Promise<void> {
-  const busy = await findBusyPorts(host, basePort)
-  if (busy.length === 0) return
+  const problem = await findPortProblem(host, basePort)
+  if (problem === null) return
   const free = await findFreeBasePort(host, basePort)
   const command = `${startCommand(env)} --port ${free ?? '<number>'}`
-  const problem =
-    busy.length === 1
-      ? `Port ${busy[0]} is in use by another program.`
-      : `The ports ${busy.join(', ')} are in use by other programs.`
-  throw new GatepassError('port_in_use', { detail: `${problem} Run: ${command}` })
+  throw new GatepassError(problem.code, { detail: `${problem.detail} Run: ${command}` })
 }
 
-async function findBusyPorts(host: string, basePort: number): Promise<number[]> {
+async function findPortProblem(host: string, basePort: number) {
   const ports = portOffsets.map((offset) => basePort + offset)
   // People and browsers call `localhost`, which may mean `::1` first. A service at `::` has both.
   const isBusy = await Promise.all(
     ports.map(async (port) => (await isInUse(host, port)) || isInUse('::1', port)),
   )
-  return ports.filter((_, index) => isBusy[index])
+  const busy = ports.filter((_, index) => isBusy[index])
+  if (busy.length > 0) {
+    const detail =
+      busy.length === 1
+        ? `Port ${busy[0]} is in use by another program.`
+        : `The ports ${busy.join(', ')} are in use by other programs.`
+    return { code: 'port_in_use', detail } as const
+  }
+  const isBlocked = await Promise.all(ports.map(isBlockedPort))
+  const blocked = ports.find((_, index) => isBlocked[index])
+  if (blocked === undefined) return null
+  return { code: 'config_invalid', detail: `Browsers do not connect to port ${blocked}.` } as const
 }
 
 async function findFreeBasePort(host: string, basePort: number): Promise<number | null> {
   for (let base = basePort + suggestionStep; base <= maxBasePort; base += suggestionStep) {
-    if ((await findBusyPorts(host, base)).length === 0) return base
+    if ((await findPortProblem(host, base)) === null) return base
   }
   return null
 }
@@ -194,6 +201,15 @@ async function isInUse(host: string, port: number): Promise<boolean> {
     server.once('error', ({ code }: NodeJS.ErrnoException) => resolve(code === 'EADDRINUSE'))
     server.listen({ host, port }, () => server.close(() => resolve(false)))
   })
+}
+
+/** Whether browsers and `fetch` refuse a port, such as 6000 (Fetch Standard, "port blocking"). */
+async function isBlockedPort(port: number): Promise<boolean> {
+  const fetched = fetch(`http://127.0.0.1:${port}`)
+  return fetched.then(
+    () => false,
+    ({ cause }) => cause?.message === 'bad port',
+  )
 }
 
 /** The command that started `gatepass dev`. npm sets the name of its script in the environment. */
