@@ -1,6 +1,7 @@
 import { constants, fstatSync, openSync, write, writeSync } from 'node:fs'
-import { type DestinationStream, type Logger, pino } from 'pino'
+import { type DestinationStream, type Logger, pino, stdSerializers } from 'pino'
 import type { Role, Settings } from '../config/settings.ts'
+import { messagesOf } from '../core/errors.ts'
 
 /** Creates a logger of JSON lines. After a gap it logs how many lines the output dropped. */
 export function createLogger(
@@ -14,11 +15,18 @@ export function createLogger(
       base: { service, pid: process.pid },
       timestamp: createTimestamp(),
       formatters: { level: (level) => ({ level }) },
+      serializers: { err: serializeError },
     },
     output,
   )
   output.onGap((dropped) => logger.warn({ dropped }, 'log lines were dropped'))
   return logger
+}
+
+/** The message of pino lacks the reasons of an error for several addresses of one host. */
+function serializeError(error: unknown): unknown {
+  if (!(error instanceof Error)) return error
+  return { ...stdSerializers.err(error), message: messagesOf(error) }
 }
 
 /** Returns a time function of pino: the member `time` in ISO 8601, formatted once per millisecond. */

@@ -2,7 +2,7 @@ import cluster from 'node:cluster'
 import type { FastifyInstance } from 'fastify'
 import type { Logger } from 'pino'
 import { environmentName, type Settings } from '../config/settings.ts'
-import { errorCodes, GatepassError } from '../core/errors.ts'
+import { errorCodes, GatepassError, messagesOf } from '../core/errors.ts'
 import {
   buildAdminApp,
   checkReadiness,
@@ -12,7 +12,6 @@ import {
 import type { ServiceOptions } from '../http/app.ts'
 import { Draining } from '../http/draining.ts'
 import type { Metrics } from '../http/metrics.ts'
-import { reasonOf } from '../stores/store-errors.ts'
 import { accessTokenType, type TokenType } from '../tokens/access-token.ts'
 import { packageVersion, unusableSetting } from './context.ts'
 import { installShutdown, reportReady } from './shutdown.ts'
@@ -117,7 +116,7 @@ export function logFailures(
       // Without a cause the code says all: the first keys of a verifier have not arrived.
       const isKnown = message === errorCodes[code]?.title && cause === undefined
       const loggedReasons = reasons.get(name) ?? new Set()
-      const reason = messagesOf(error)
+      const reason = messagesOf(error as Error)
       if (!isKnown && !loggedReasons.has(reason)) {
         reasons.set(name, loggedReasons.add(reason))
         logger.warn({ check: name, code, err: cause ?? error }, 'a readiness check fails')
@@ -128,11 +127,6 @@ export function logFailures(
   return Object.fromEntries(
     Object.entries(checks).map(([name, check]) => [name, logged(name, check)]),
   )
-}
-
-/** Returns the messages of an error and its causes: many failures of a store differ in their cause only. */
-function messagesOf(error: unknown): string {
-  return error instanceof Error ? `${reasonOf(error)}: ${messagesOf(error.cause)}` : ''
 }
 
 /**

@@ -1,7 +1,7 @@
 import { createInterface } from 'node:readline'
 import { Writable } from 'node:stream'
 import { CommanderError } from 'commander'
-import { GatepassError } from '../core/errors.ts'
+import { GatepassError, messagesOf } from '../core/errors.ts'
 import type { CliContext } from './context.ts'
 
 type Row = Readonly<Record<string, unknown>>
@@ -116,16 +116,7 @@ export function reportError(error: unknown, stderr: NodeJS.WritableStream): numb
 /** Returns why a store is unavailable, unless the error says so. A command has no log for it. */
 function reasonOf({ detail, cause }: GatepassError): string | null {
   if (cause instanceof GatepassError) return cause.detail ?? reasonOf(cause)
-  return detail === undefined ? messagesOf(cause) : null
-}
-
-/** Joins the messages of an error and its causes. Returns null for a value that is no error. */
-function messagesOf(error: unknown): string | null {
-  if (!(error instanceof Error)) return null
-  // An error for several addresses of one name has a code and no message.
-  const message = error.message || String((error as NodeJS.ErrnoException).code)
-  const causes = messagesOf(error.cause)
-  return causes === null ? message : `${message.replace(/\.$/, '')}: ${causes}`
+  return detail === undefined && cause instanceof Error ? messagesOf(cause) : null
 }
 
 const maxPasswordBytes = 4096

@@ -18,15 +18,6 @@ export function storeUnavailable(cause: unknown, detail?: string): GatepassError
   })
 }
 
-/**
- * Returns the message of an error without a full stop. An error for several addresses of one name has
- * only a code.
- */
-export function reasonOf(error: Error): string {
-  const { message, code } = error as NodeJS.ErrnoException
-  return (message || code || 'no reason is known').replace(/\.$/, '')
-}
-
 /** Returns why a TLS connection to a server fails at each attempt, or null for another error. */
 export function tlsFailure(server: string, error: Error): string | null {
   const { code = '' } = error as NodeJS.ErrnoException

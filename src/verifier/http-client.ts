@@ -175,16 +175,6 @@ export class RetryDelay {
   }
 }
 
-/** Describes an error for a status. Must not reach a client. */
-export function errorText(error: Error): string {
-  // The message of fetch() is "fetch failed"; the reason is its cause.
-  const { cause } = error
-  if (!(cause instanceof Error)) return error.message
-  // A host with several addresses has a reason for each, and no message of its own.
-  const causes: readonly Error[] = cause instanceof AggregateError ? cause.errors : [cause]
-  return `${error.message}: ${causes.map(({ message }) => message).join(', ')}`
-}
-
 /**
  * Tells whether a value is an http or https address without credentials and white space. The URL parser
  * ignores the line end of a value that was read from a file, but nothing that is compared equals it.

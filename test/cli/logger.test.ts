@@ -4,7 +4,8 @@ import { join } from 'node:path'
 import { mock } from 'node:test'
 import { setImmediate } from 'node:timers/promises'
 import t from 'tap'
-import { LogOutput } from '../../src/cli/logger.ts'
+import { createLogger, LogOutput } from '../../src/cli/logger.ts'
+import { createApp } from '../../src/http/app.ts'
 import { makePipe } from '../support/pipe.ts'
 import { run, TestProcess } from '../support/processes.ts'
 import { projectFolder } from '../support/project.ts'
@@ -47,6 +48,20 @@ t.test('a file receives all lines in order', async (t) => {
   }
   await flushed(output)
   t.equal(readFileSync(path, 'utf8'), lines.join(''))
+})
+
+t.test('the message of an error says why each address of a host was not reached', async (t) => {
+  const path = join(createTestFolder(t), 'log')
+  const fd = openSync(path, 'a')
+  t.teardown(() => closeSync(fd))
+  const output = new LogOutput({ fd })
+  const logger = createLogger({ log_level: 'info' }, 'issuer', output)
+  const refused = ['::1', '127.0.0.1'].map((host) => new Error(`connect ECONNREFUSED ${host}:6379`))
+  const app = createApp({ logger })
+  app.log.warn({ err: new Error('No reply.', { cause: new AggregateError(refused) }) })
+  await flushed(output)
+  const message = 'No reply: connect ECONNREFUSED ::1:6379, connect ECONNREFUSED 127.0.0.1:6379'
+  t.match(JSON.parse(readFileSync(path, 'utf8')), { err: { type: 'Error', message, stack: /at / } })
 })
 
 t.test('a full disk drops lines and uses bounded memory', async (t) => {

@@ -1,11 +1,8 @@
 import { once } from 'node:events'
-import { connect } from 'node:net'
 import t from 'tap'
-import { freePort } from '../../scripts/free-port.ts'
 import {
   abortAfter,
   chunksOf,
-  errorText,
   get,
   ResponseError,
   RetryDelay,
@@ -122,22 +119,4 @@ t.test('the delay doubles with each failure, and respects the server', async (t)
   t.equal(delay.afterMs(failure), 50, 'at least 100 ms before jitter')
   delay.minMs = 1e9
   t.equal(delay.afterMs(failure), 250, 'at most the limit')
-})
-
-t.test('describes why each address of a host was not reached', async (t) => {
-  const port = await freePort()
-  const socket = connect({
-    host: 'auth.example.com',
-    port,
-    lookup: (_host, _options, done) => {
-      done(null, [
-        { address: '::1', family: 6 },
-        { address: '127.0.0.1', family: 4 },
-      ])
-    },
-  })
-  const cause = await once(socket, 'connect').catch((error) => error)
-  t.ok(cause instanceof AggregateError)
-  const text = errorText(new TypeError('fetch failed', { cause }))
-  t.match(text, /^fetch failed: connect E\w+ ::1.*, connect ECONNREFUSED 127\.0\.0\.1/)
 })

@@ -1,9 +1,9 @@
 import { hostname } from 'node:os'
 import * as z from 'zod'
-import { type ErrorCode, errorCodes, GatepassError } from '../../core/errors.ts'
+import { type ErrorCode, errorCodes, GatepassError, messagesOf } from '../../core/errors.ts'
 import { parseJson } from '../../core/json.ts'
 import { formatForm } from '../../oauth/form.ts'
-import { errorText, readBody, readSeconds } from '../../verifier/http-client.ts'
+import { readBody, readSeconds } from '../../verifier/http-client.ts'
 import { packageVersion } from '../context.ts'
 import { oneLine } from '../terminal.ts'
 
@@ -111,7 +111,7 @@ export class IssuerClient {
       })
       text = (await readBody(response, maxBodyBytes, signal)).toString()
     } catch (cause) {
-      const reason = oneLine(errorText(cause as Error))
+      const reason = oneLine(messagesOf(cause as Error))
       throw unavailable(`The issuer ${this.issuer} is not reachable (${reason}).`, cause)
     }
     const answer = parseJson(text)

@@ -1,9 +1,10 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { systemClock } from '../../core/clock.ts'
+import { reasonOf } from '../../core/errors.ts'
 import { digest } from '../../core/secrets.ts'
 import { CircuitBreaker } from '../circuit-breaker.ts'
 import { InFlightCalls, withDeadline } from '../in-flight-calls.ts'
-import { reasonOf, storeUnavailable } from '../store-errors.ts'
+import { storeUnavailable } from '../store-errors.ts'
 import {
   type ConnectionSettings,
   fatalReason,
@@ -67,7 +68,7 @@ export class MemcachedNode {
     try {
       return await this.#calls.run(() => this.#breaker.run(() => this.#runWithDeadline(call)))
     } catch (error) {
-      throw storeUnavailable(error)
+      throw storeUnavailable(error, `Memcached at ${nameOf(this.#settings.address)} failed.`)
     }
   }
 

@@ -12,7 +12,7 @@ import {
   type QueryResultRow,
   types,
 } from 'pg'
-import { GatepassError, isGatepassError } from '../../core/errors.ts'
+import { GatepassError, isGatepassError, reasonOf } from '../../core/errors.ts'
 import { InFlightCalls } from '../in-flight-calls.ts'
 import {
   type AppliedMigration,
@@ -22,7 +22,7 @@ import {
   type Schema,
 } from '../migrations.ts'
 import { readPem } from '../server-url.ts'
-import { reasonOf, storeUnavailable } from '../store-errors.ts'
+import { storeUnavailable } from '../store-errors.ts'
 import { type PostgresTarget, parsePostgresUrl } from './url.ts'
 
 export interface PostgresOptions {
@@ -415,6 +415,7 @@ function cannotOpen({ host, port }: PostgresTarget, error: Error): GatepassError
 
 /** Copies message and code. `detail` and `where` of Postgres may quote rows with password hashes. */
 function withoutValues(error: unknown): unknown {
-  if (!(error instanceof DatabaseError)) return error
-  return Object.assign(new Error(`Postgres: ${error.message}`), { code: error.code })
+  if (isGatepassError(error)) return error
+  const { code } = error as NodeJS.ErrnoException
+  return Object.assign(new Error(`Postgres: ${reasonOf(error as Error)}`), { code })
 }

@@ -2,8 +2,8 @@ import { hash } from 'node:crypto'
 import { once } from 'node:events'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { backoffMs } from '../../core/backoff.ts'
+import { reasonOf } from '../../core/errors.ts'
 import { InFlightCalls, withDeadline } from '../in-flight-calls.ts'
-import { reasonOf } from '../store-errors.ts'
 import {
   type ConnectionFactory,
   type ConnectionRole,

@@ -8,7 +8,7 @@ import {
   type RedisClientOptions,
 } from '@redis/client'
 import { backoffMs } from '../../core/backoff.ts'
-import type { GatepassError } from '../../core/errors.ts'
+import { type GatepassError, reasonOf } from '../../core/errors.ts'
 import type { ServerAddress, TlsFiles } from '../server-url.ts'
 import { storeUnavailable, tlsFailure } from '../store-errors.ts'
 import { type RedisCredentials, type RedisTarget, urlParser } from './url.ts'
@@ -419,8 +419,11 @@ export function unavailable(cause: unknown, detail?: string): GatepassError {
  * HELLO, unknown to an old Redis, contain the password.
  */
 export function withoutArguments(error: unknown): Error {
-  const { message, code }: SystemError = error instanceof Error ? error : new Error(`${error}`)
-  const copy: SystemError = new Error(message.replace(/,? with args beginning with.*/s, ''))
+  const original: SystemError = error instanceof Error ? error : new Error(`${error}`)
+  const { code } = original
+  const copy: SystemError = new Error(
+    reasonOf(original).replace(/,? with args beginning with.*/s, ''),
+  )
   return code === undefined ? copy : Object.assign(copy, { code })
 }
 

@@ -1,5 +1,5 @@
 import type { Clock } from '../../core/clock.ts'
-import { GatepassError } from '../../core/errors.ts'
+import { GatepassError, messagesOf } from '../../core/errors.ts'
 import type { JsonValue } from '../../core/json.ts'
 import type { Algorithm } from '../../tokens/algorithms.ts'
 import { parseStrictJson } from '../../tokens/strict-decoding.ts'
@@ -7,7 +7,6 @@ import {
   abortAfter,
   ageSecondsOf,
   contentTypeOf,
-  errorText,
   etagOf,
   get,
   ResponseError,
@@ -100,7 +99,7 @@ export class PublishedKeys {
     if (!this.isEmpty) return
     // Names the address: a wrong one is the usual reason. Its query may contain a secret.
     const { origin, pathname } = new URL(this.#options.jwksUri)
-    const reason = this.#lastError ? errorText(this.#lastError) : 'the verifier was closed'
+    const reason = this.#lastError ? messagesOf(this.#lastError) : 'the verifier was closed'
     const cause = new Error(`no keys from ${origin}${pathname}: ${reason}`)
     throw new GatepassError('keys_unavailable', { cause })
   }
@@ -183,7 +182,7 @@ export class PublishedKeys {
       ageSeconds: loaded && Math.max(0, Math.floor((nowMs - loaded.loadedAtMs) / 1000)),
       nextRefreshSeconds: isPlanned ? Math.ceil(untilRefreshMs / 1000) : null,
       refused: loaded?.set.refused ?? [],
-      lastError: this.#lastError && errorText(this.#lastError),
+      lastError: this.#lastError && messagesOf(this.#lastError),
     }
   }
 

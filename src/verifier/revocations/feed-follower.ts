@@ -1,4 +1,5 @@
 import { type Clock, nowSeconds } from '../../core/clock.ts'
+import { messagesOf } from '../../core/errors.ts'
 import { waitAtMost } from '../../core/promise.ts'
 import type { AccessTokenClaims } from '../../tokens/access-token.ts'
 import {
@@ -8,7 +9,6 @@ import {
   securityEventType,
   snapshotType,
 } from '../../tokens/revocation-tokens.ts'
-import { errorText } from '../http-client.ts'
 import type { KeySource } from '../keys/key-source.ts'
 import { verifyIssuerMessage } from '../signature.ts'
 import { type EventMessage, EventStream, maxEventBytes } from './event-stream.ts'
@@ -119,7 +119,7 @@ export class FeedFollower implements Revocations {
       isLoaded: Number.isFinite(this.stalenessSeconds()),
       entries: this.#list.entries,
       coarsened: this.#list.coarsened,
-      lastError: error && errorText(error),
+      lastError: error && messagesOf(error),
     }
   }
 

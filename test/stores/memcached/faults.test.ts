@@ -42,6 +42,7 @@ t.test('a killed node fails the calls of its owners in time, and no others', asy
   const lost = Number(await nodes[0]?.stat('curr_items')) / 2
   await nodes[0]?.kill()
   let refused = 0
+  const messages = new Set<string>()
   for (const one of writes) {
     const startMs = performance.now()
     const found = await store.read(one.owner, 'all').catch((error) => error)
@@ -49,10 +50,12 @@ t.test('a killed node fails the calls of its owners in time, and no others', asy
     if (found instanceof Map) t.same(found, fieldsOf(one))
     else {
       t.match(found, { code: 'store_unavailable', retryAfterSeconds: 1 })
+      messages.add(found.message)
       refused += 1
     }
   }
   t.equal(refused, lost)
+  t.ok(messages.has(`Memcached at 127.0.0.1:${port} failed.`), [...messages].join())
 
   await startMemcached(t, { port })
   let misses = 0

@@ -1,5 +1,7 @@
 import { execFileSync } from 'node:child_process'
+import dns from 'node:dns'
 import { connect } from 'node:net'
+import { mock } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
 import { freePort } from '../../../scripts/free-port.ts'
@@ -79,6 +81,19 @@ t.test('an unreachable server fails the start in time', async (t) => {
   for (const [n, tookMs] of times.entries()) {
     t.ok(tookMs < 200 + 400 + lateMs, `${urls[n]} after ${tookMs} ms`)
   }
+})
+
+t.test('the error of a host with several addresses names each of them', async (t) => {
+  const addresses = ['127.0.0.1', '127.0.0.2'].map((address) => ({ address, family: 4 }))
+  type Callback = (error: null, found: typeof addresses) => void
+  const lookup = (_host: string, _options: object, done: Callback) => done(null, addresses)
+  const mocked = mock.method(dns, 'lookup', lookup as typeof dns.lookup)
+  t.teardown(() => mocked.mock.restore())
+  const port = await freePort()
+  const refused = addresses.map(({ address }) => `connect ECONNREFUSED ${address}:${port}`)
+  await t.rejects(RedisSessionStore.open(`redis://redis.test:${port}`, { openMs: 0 }), {
+    message: `Redis does not respond: ${refused.join(', ')}.`,
+  })
 })
 
 t.test(
