@@ -1,6 +1,6 @@
 import t, { type Test } from 'tap'
 import { auditEvents } from '../../src/issuer/audit.ts'
-import { codeSpans, tableRows } from '../docs/documents.ts'
+import { codeBlocks, codeSpans, tableRows } from '../docs/documents.ts'
 import { postJson } from '../support/post-json.ts'
 import { run, TestProcess, untilStatus } from '../support/processes.ts'
 import { readProjectFile } from '../support/project.ts'
@@ -72,4 +72,42 @@ t.test(
 t.test('promtool accepts the metrics of several workers', async (t) => {
   const issuer = await start(t, 'issuer', createTestFolder(t), { GATEPASS_WORKERS: '2' })
   t.equal(await faultsOf(t, await issuer.metrics()), '')
+})
+
+t.test('the alert of the documentation fires at the first failures of a route', async (t) => {
+  const blocks = codeBlocks(readProjectFile('docs/metrics.md'))
+  const expr = blocks.find(({ language }) => language === 'promql')?.text
+  const series = 'gatepass_http_request_duration_seconds_count'
+  const labels = { method: 'POST', status: '503' }
+  const at = (eval_time: string, ...routes: string[]) => ({
+    alertname: 'failures',
+    eval_time,
+    exp_alerts: routes.map((route) => ({ exp_labels: { ...labels, route } })),
+  })
+  const tests = {
+    rule_files: ['rules.json'],
+    evaluation_interval: '15s',
+    tests: [
+      {
+        interval: '15s',
+        input_series: [
+          { series: `${series}{method="POST",route="/login",status="503"}`, values: '_x40 20x40' },
+          { series: `${series}{method="POST",route="/refresh",status="503"}`, values: '7x60 8x20' },
+          { series: `${series}{method="POST",route="/refresh",status="200"}`, values: '_x40 1x40' },
+        ],
+        alert_rule_test: [at('9m'), at('10m30s', '/login'), at('15m30s', '/refresh'), at('20m30s')],
+      },
+    ],
+  }
+  const cwd = createTestFolder(t, {
+    'rules.json': JSON.stringify({
+      groups: [{ name: 'gatepass', rules: [{ alert: 'failures', expr }] }],
+    }),
+    'tests.json': JSON.stringify(tests),
+  })
+  const { stdout, stderr } = await run(t, ['test', 'rules', 'tests.json'], {
+    command: ['promtool'],
+    cwd,
+  })
+  t.match(`${stdout}${stderr}`, /SUCCESS/)
 })
