@@ -1,9 +1,14 @@
 import { type Clock, systemClock } from '../core/clock.ts'
 import { GatepassError } from '../core/errors.ts'
-import { accessTokenType, defaultMaxTokenBytes } from '../tokens/access-token.ts'
+import {
+  accessTokenType,
+  createAccessTokenParser,
+  defaultMaxTokenBytes,
+  type SignedAccessToken,
+} from '../tokens/access-token.ts'
 import { type ClaimRules, readTokenFormat, type TokenProfile } from './claims.ts'
 import { type Decrypt, type DecryptionOptions, readDecrypt } from './decryption.ts'
-import { type AcceptedNonces, type DpopProofsOptions, dpopDefaults } from './dpop/dpop-proofs.ts'
+import { type AcceptedNonces, DpopProofs } from './dpop/dpop-proofs.ts'
 import type { TrustedIssuer } from './issuer-matching.ts'
 import { createFixedKeys, type KeySource, readKeySet } from './keys/key-source.ts'
 import { RemoteKeys, RequestScopedKeys } from './keys/remote-keys.ts'
@@ -116,18 +121,16 @@ export interface IssuersOptions extends CommonOptions {
 }
 
 /**
- * Checked options, with defaults.
+ * The components of a verifier, opened by its checked options.
  * @internal
  */
 export interface VerifierSettings {
   /** One at least. */
   readonly issuers: readonly TrustedIssuer[]
   readonly cache: TokenCache | null
-  readonly maxTokenBytes: number
-  /** The values of `typ` that some issuer accepts. */
-  readonly tokenTypes: ReadonlySet<string | null>
   readonly decrypt: Decrypt
-  readonly dpop: DpopProofsOptions
+  readonly parse: (token: string) => SignedAccessToken
+  readonly proofs: DpopProofs
   readonly clock: Clock
 }
 
@@ -158,19 +161,19 @@ export function readOptions(options: VerifierOptions | IssuersOptions): Verifier
     const format = readTokenFormat(issuer.profile, tokenTypes)
     return openIssuer(issuer, clock, { clockToleranceSeconds, format })
   })
+  const acceptedTypes = new Set(issuers.flatMap(({ rules }) => [...rules.format.types]))
   return {
     issuers,
     cache: cache === false ? null : new TokenCache(cache?.maxBytes),
-    maxTokenBytes,
-    tokenTypes: new Set(issuers.flatMap(({ rules }) => [...rules.format.types])),
     decrypt,
-    dpop: {
-      maxAgeSeconds: options.maxDpopProofAgeSeconds ?? dpopDefaults.maxAgeSeconds,
-      maxProofs: options.maxDpopProofs ?? dpopDefaults.maxProofs,
+    parse: createAccessTokenParser(maxTokenBytes, acceptedTypes),
+    proofs: new DpopProofs({
+      maxAgeSeconds: options.maxDpopProofAgeSeconds,
+      maxProofs: options.maxDpopProofs,
       clockToleranceSeconds,
       nonces: options.dpopNonces,
       clock,
-    },
+    }),
     clock,
   }
 }

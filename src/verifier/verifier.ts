@@ -1,13 +1,8 @@
 import { nowSeconds } from '../core/clock.ts'
 import { asGatepassError, GatepassError } from '../core/errors.ts'
 import { isPromise, synchronous } from '../core/promise.ts'
-import {
-  type AccessTokenClaims,
-  createAccessTokenParser,
-  type SignedAccessToken,
-} from '../tokens/access-token.ts'
+import type { AccessTokenClaims, SignedAccessToken } from '../tokens/access-token.ts'
 import { checkTimes } from './claims.ts'
-import { DpopProofs } from './dpop/dpop-proofs.ts'
 import {
   finalMismatches,
   isKeyInUse,
@@ -112,9 +107,7 @@ function readRequirements(given: TokenRequirements | undefined): TokenRequiremen
  * @throws `config_invalid`, with every problem in `problems`
  */
 export function createVerifier(options: VerifierOptions | IssuersOptions): Verifier {
-  const { issuers, cache, maxTokenBytes, tokenTypes, decrypt, dpop, clock } = readOptions(options)
-  const parse = createAccessTokenParser(maxTokenBytes, tokenTypes)
-  const proofs = new DpopProofs(dpop)
+  const { issuers, cache, decrypt, parse, proofs, clock } = readOptions(options)
   const outcomes = new OutcomeCounter()
 
   /** Returns a cached token. A token whose key left the JWKS is removed. */

@@ -1,7 +1,7 @@
 import t from 'tap'
 import { DpopProver } from '../../src/browser/dpop.ts'
 import { parseDpopProof } from '../../src/tokens/dpop-proof.ts'
-import { DpopProofs, dpopDefaults } from '../../src/verifier/dpop/dpop-proofs.ts'
+import { DpopProofs } from '../../src/verifier/dpop/dpop-proofs.ts'
 import { FakeClock } from '../support/clock.ts'
 
 const url = 'https://api.example.com/orders'
@@ -14,7 +14,7 @@ function makeKeys() {
 t.test('issuer and verifiers accept the proofs', async (t) => {
   const clock = new FakeClock()
   const prover = new DpopProver(makeKeys)
-  const proofs = new DpopProofs({ ...dpopDefaults, clockToleranceSeconds: 5, clock })
+  const proofs = new DpopProofs({ clockToleranceSeconds: 5, clock })
   const proven = { method: 'POST', url: `${url}?a=b#c` }
   const first = await prover.prove(proven, clock.nowMs())
   const jkt = proofs.check(first, { method: 'POST', uri: url })

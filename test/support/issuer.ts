@@ -23,7 +23,7 @@ import { SqliteAccountStore } from '../../src/stores/sqlite/account-store.ts'
 import { SqliteCounterStore } from '../../src/stores/sqlite/counter-store.ts'
 import { SqliteSessionStore } from '../../src/stores/sqlite/session-store.ts'
 import type { Algorithm } from '../../src/tokens/algorithms.ts'
-import { DpopProofs, dpopDefaults } from '../../src/verifier/dpop/dpop-proofs.ts'
+import { DpopProofs } from '../../src/verifier/dpop/dpop-proofs.ts'
 import { createVerifier, type Verifier } from '../../src/verifier/verifier.ts'
 import { password } from './accounts.ts'
 import { FakeClock } from './clock.ts'
@@ -186,7 +186,7 @@ export async function startIssuer(t: Test, options: TestIssuerOptions = {}) {
     oauth,
     keys,
     verifier,
-    proofs: new DpopProofs({ ...dpopDefaults, clockToleranceSeconds: 5, clock, nonces }),
+    proofs: new DpopProofs({ clockToleranceSeconds: 5, clock, nonces }),
     nonces,
     frontEnd: {
       cookieSecure: options.cookieSecure ?? true,

@@ -20,7 +20,7 @@ import { createAuthorizationServer } from '../../oauth/authorization-server.ts'
 import { startCleanup } from '../../stores/cleanup.ts'
 import { openCounterStore } from '../../stores/open-stores.ts'
 import type { AccountStore, SessionStore } from '../../stores/ports.ts'
-import { DpopProofs, dpopDefaults } from '../../verifier/dpop/dpop-proofs.ts'
+import { DpopProofs } from '../../verifier/dpop/dpop-proofs.ts'
 import { createVerifier } from '../../verifier/verifier.ts'
 import { type CliContext, configOf, openedBy, unusableSetting } from '../context.ts'
 import { openDataForService } from '../data-wiring.ts'
@@ -101,7 +101,6 @@ export async function runIssuer(context: CliContext): Promise<void> {
     keys,
     verifier,
     proofs: new DpopProofs({
-      ...dpopDefaults,
       nonces,
       clockToleranceSeconds: settings.clock_skew_s,
       clock: systemClock,

@@ -11,21 +11,19 @@ import {
 } from '../../tokens/dpop-proof.ts'
 import type { VerificationKey } from '../../tokens/verification-key.ts'
 import { verifySignatureSync } from '../signature.ts'
-import { normalizeTargetUri } from './target-uri.ts'
+import { normalizeTargetUri, type RequestTarget } from './target-uri.ts'
 
 /** Imported keys of valid proofs, kept because an import can take milliseconds. */
 const maxKeys = 1000
 
-export const dpopDefaults = { maxAgeSeconds: 60, maxProofs: 100_000 } as const
-
 export interface DpopProofsOptions {
   readonly clock: Clock
-  /** Largest accepted age of a proof. */
-  readonly maxAgeSeconds: number
+  /** Largest accepted age of a proof. Default: 60. */
+  readonly maxAgeSeconds?: number | undefined
   /** How far the client's clock may be ahead. */
   readonly clockToleranceSeconds: number
-  /** Limit of remembered proofs. */
-  readonly maxProofs: number
+  /** Limit of remembered proofs. Default: 100,000. */
+  readonly maxProofs?: number | undefined
   /** The nonces of which each proof must have one (RFC 9449 §8 and §9). Default: none is required. */
   readonly nonces?: AcceptedNonces | undefined
 }
@@ -36,10 +34,7 @@ export interface AcceptedNonces {
 }
 
 /** The request that a proof was sent with. */
-export interface ProvenRequest {
-  readonly method: string
-  /** Absolute URI, as the client called it. Query and fragment are ignored. */
-  readonly uri: string
+export interface ProvenRequest extends RequestTarget {
   /** The access token of the request, and the key that it is bound to (`cnf.jkt`). */
   readonly bound?: { readonly token: string; readonly jkt: string }
 }
@@ -47,14 +42,17 @@ export interface ProvenRequest {
 /** Verifies DPoP proofs (RFC 9449 §4.3), and accepts each proof once. */
 export class DpopProofs {
   readonly #options: DpopProofsOptions
+  readonly #maxAgeSeconds: number
   readonly #replayWindow: ReplayWindow
   readonly #keys = new LruCache<VerificationKey>(maxKeys)
   /** The last proof that each request has used. */
   readonly #usedBy = new WeakMap<object, string>()
 
   constructor(options: DpopProofsOptions) {
+    const { maxAgeSeconds = 60, maxProofs = 100_000 } = options
     this.#options = options
-    this.#replayWindow = new ReplayWindow(options)
+    this.#maxAgeSeconds = maxAgeSeconds
+    this.#replayWindow = new ReplayWindow({ maxAgeSeconds, maxProofs })
   }
 
   /** Number of remembered proofs. */
@@ -82,11 +80,11 @@ export class DpopProofs {
   verify(text: string, request: ProvenRequest): DpopProof {
     const proof = parseDpopProof(text)
     const { claims } = proof
-    const { clock, maxAgeSeconds, clockToleranceSeconds, nonces } = this.#options
+    const { clock, clockToleranceSeconds, nonces } = this.#options
     const now = nowSeconds(clock)
     checkBinding(proof, request)
     checkTarget(proof, request)
-    if (claims.iat < now - maxAgeSeconds) throw invalidProof('it is too old')
+    if (claims.iat < now - this.#maxAgeSeconds) throw invalidProof('it is too old')
     if (claims.iat > now + clockToleranceSeconds) throw invalidProof('its iat is in the future')
     if (nonces && (claims.nonce === null || !nonces.isValid(claims.nonce))) {
       throw new GatepassError('use_dpop_nonce')
