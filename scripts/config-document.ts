@@ -222,7 +222,7 @@ const rules = `
 - \`GATEPASS_ACCESS_TTL_S\` is at most 16 times \`GATEPASS_KEY_ROTATION_S\`.
 - \`GATEPASS_ARGON2_MEMORY_KIB\` is at least 8 times \`GATEPASS_ARGON2_PARALLELISM\`. Multiplied by
   \`GATEPASS_ARGON2_PASSES\` it is at most 4194304.
-- \`sqlite::memory:\`, a database of one process, needs \`GATEPASS_WORKERS\` 1.
+- \`sqlite::memory:\`, a database of one process, needs \`GATEPASS_WORKERS\` 1. \`gatepass dev\` accepts it for sessions only.
 - \`GATEPASS_ISSUER\` has no \`*\`, and no encoded delimiter such as \`%2F\`, in its path.
 - A verifier with \`GATEPASS_DATA_URL\` needs \`GATEPASS_DATA_SECRET\`.
 - \`GATEPASS_SESSIONS_REPLICAS\` and \`GATEPASS_DATA_REPLICAS\` need a Redis.

@@ -122,6 +122,15 @@ t.test('an address at which the processes cannot call each other is refused', as
   }
 })
 
+t.test('a database that each process would have for itself is refused', async (t) => {
+  const cwd = createTestFolder(t)
+  for (const name of ['GATEPASS_ACCOUNTS_URL', 'GATEPASS_DATA_URL']) {
+    const context = { cwd, env: { [name]: 'sqlite::memory:' } } as unknown as CliContext
+    const problems = [{ pointer: name, detail: /must be a file for "gatepass dev"/ }]
+    await t.rejects(runDev(context, { port: '4000' }), { code: 'config_invalid', problems })
+  }
+})
+
 t.test('a shop that is no file is refused', async (t) => {
   const context = { cwd: createTestFolder(t, { 'shop.ts': '' }) } as CliContext
   for (const shop of ['', '.', 'other.ts', 'shop.ts/x'])

@@ -54,6 +54,7 @@ export async function runDev(context: CliContext, options: DevOptions): Promise<
   const defaults = devDefaults(basePort, state, secret)
   const { settings, effective } = configOf(context, 'issuer', { defaults })
   requireLocalHost(settings)
+  requireSharedDatabases(settings)
   await requireFreePorts(context, settings.host, basePort)
 
   // The processes read the user's settings from the environment or the file. This command adds the
@@ -237,6 +238,17 @@ function parsePort(text: string): number {
 function requireLocalHost({ host }: Settings): void {
   if (localHosts.includes(host)) return
   throw unusableSetting('host', `must be ${localHosts.join(' or ')} for "gatepass dev"`)
+}
+
+/** This process creates the demo user, and each replica reads session data. @throws `config_invalid` */
+function requireSharedDatabases(settings: Settings): void {
+  for (const name of ['accounts_url', 'data_url'] as const) {
+    if (settings[name] !== 'sqlite::memory:') continue
+    throw unusableSetting(
+      name,
+      'must be a file for "gatepass dev": each process would have its own',
+    )
+  }
 }
 
 function findProgram(cwd: string, file: string): string {
