@@ -25,13 +25,15 @@ export interface ClaimRules {
  * Reads the claims of a token whose signature is valid.
  *
  * @returns the claims, deeply frozen; null if they name another issuer
- * @throws `token_type` or `token_claims` if it is not an access token of the issuer
+ * @throws `token_type` or `token_claims` if it is not an access token of the issuer, or is for another
+ *   audience
  * @internal
  */
 export function readClaims(
   { header: { type }, payload }: Pick<SignedAccessToken, 'header' | 'payload'>,
-  { issuer, audiences, format }: Pick<ClaimRules, 'issuer' | 'audiences' | 'format'>,
+  rules: ClaimRules,
 ): AccessTokenClaims | null {
+  const { issuer, audiences, format } = rules
   const claims = parseStrictJson(payload)
   if (!isJsonObject(claims)) {
     throw new GatepassError('token_claims', {
@@ -48,18 +50,22 @@ export function readClaims(
   const problems = format.checks.filter(({ name, isValid }) => !isValid(claim(name)))
   if (problems.length > 0) throw invalidClaims(problems)
   const accepted = claims as Writable<AccessTokenClaims & JsonObject>
-  accepted.iss = issuer
-  const audience = audiences?.find((one) => one === claims.aud)
-  if (audience !== undefined) accepted.aud = audience
-  shareValues(accepted, format)
+  checkAudience(accepted, audiences)
+  shareValues(accepted, rules)
   return deepFreeze(accepted)
 }
 
 type Writable<T> = { -readonly [Name in keyof T]: T[Name] }
 
 /** Replaces values that many tokens repeat, so that cached tokens take less memory. */
-function shareValues(claims: Writable<AccessTokenClaims>, { scopes, methods }: TokenFormat): void {
-  const { scope, amr } = claims
+function shareValues(
+  claims: Writable<AccessTokenClaims>,
+  { issuer, audiences, format: { scopes, methods } }: ClaimRules,
+): void {
+  const { aud, scope, amr } = claims
+  claims.iss = issuer
+  const audience = audiences?.find((one) => one === aud)
+  if (audience !== undefined) claims.aud = audience
   if (scope !== undefined) claims.scope = scopes.getOrAdd(scope, () => scope)
   if (amr?.length === 1) claims.amr = methods.getOrAdd(String(amr[0]), () => amr)
 }

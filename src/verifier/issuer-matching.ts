@@ -2,7 +2,7 @@ import { GatepassError } from '../core/errors.ts'
 import { isPromise, synchronous } from '../core/promise.ts'
 import type { AccessTokenClaims, SignedAccessToken } from '../tokens/access-token.ts'
 import type { VerificationKey } from '../tokens/verification-key.ts'
-import { anotherIssuer, type ClaimRules, checkAudience, readClaims } from './claims.ts'
+import { anotherIssuer, type ClaimRules, readClaims } from './claims.ts'
 import type { KeyLookup, KeySource } from './keys/key-source.ts'
 import type { Revocations } from './revocations/revocation-list.ts'
 
@@ -91,9 +91,7 @@ function evaluateIssuer(
   if (typeof key === 'string') return key
   if (isSigned !== true) return 'token_signature'
   const claims = readClaims(token, issuer.rules)
-  if (claims === null) return 'token_claims'
-  checkAudience(claims, issuer.rules.audiences)
-  return { claims, key, issuer }
+  return claims === null ? 'token_claims' : { claims, key, issuer }
 }
 
 export function isVerified(result: MatchResult): result is VerifiedToken {
