@@ -53,16 +53,12 @@ const strings = /("[^"\\]*(?:\\.[^"\\]*)*")(\s*:)?/g
  */
 function hasMisreadName(value: unknown, text: string): boolean {
   if (!text.includes('\\')) return false
-  const read = namesIn(value)
+  const read = objectsIn(value).flatMap(Object.keys)
   if (!read.some((name) => name.includes('\\'))) return false
   const found = [...text.matchAll(strings)]
   const names = found.flatMap(([, name = '', isName]) => (isName ? String(JSON.parse(name)) : []))
   // All names are compared: a misread name may replace another name of its object.
   return JSON.stringify(read.sort()) !== JSON.stringify(names.sort())
-}
-
-function namesIn(value: unknown): string[] {
-  return objectsIn(value).flatMap(Object.keys)
 }
 
 /** Lists the objects in parsed JSON, at every depth. */

@@ -41,10 +41,10 @@ function networksOfIPv4(bytes: readonly number[]): Networks {
 function groupsOf(address: string): number[] {
   // The URL parser normalizes all notations and leaves `::`.
   const [head = '', tail = ''] = new URL(`http://[${address}]`).hostname.slice(1, -1).split('::')
-  const [first, last] = [head, tail].map((part) => part.split(':').filter((group) => group !== ''))
-  const known = [...(first ?? []), ...(last ?? [])].length
-  const zeros = Array.from({ length: 8 - known }, () => '0')
-  return [...(first ?? []), ...zeros, ...(last ?? [])].map((group) => Number.parseInt(group, 16))
+  const first = head.split(':').filter((group) => group !== '')
+  const last = tail.split(':').filter((group) => group !== '')
+  const zeros = new Array(8 - first.length - last.length).fill('0')
+  return [...first, ...zeros, ...last].map((group) => Number.parseInt(group, 16))
 }
 
 function hex(groups: readonly number[]): string {
