@@ -1,4 +1,7 @@
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import t, { type Test } from 'tap'
+import { bundle, bundles } from '../../scripts/browser-bundles.ts'
 import { freePort } from '../../scripts/free-port.ts'
 import { codeBlocks } from '../docs/documents.ts'
 import { password } from '../support/accounts.ts'
@@ -6,8 +9,10 @@ import { makeCertificates } from '../support/certificates.ts'
 import { startHttpServer } from '../support/http-server.ts'
 import { startNginx } from '../support/nginx.ts'
 import { readProjectFile } from '../support/project.ts'
+import { createTestFolder } from '../support/test-folder.ts'
 import { openTab, startChromium } from './chromium.ts'
 import { frontEnd, passTo, startFront, startIssuer } from './front.ts'
+import { isReadable } from './looks.ts'
 
 /** The set-ups of docs/front-end.md, with real names, TLS, and a browser that keeps to its rules. */
 
@@ -31,6 +36,39 @@ async function signInAndReload(t: Test, url: string) {
   t.same(await page.evaluate('violations'), [])
   return { page, user, known }
 }
+
+t.test('the page of the guide', async (t) => {
+  const issuerUrl = 'https://auth.example.com'
+  const issuer = await startIssuer(t, {
+    GATEPASS_ISSUER: issuerUrl,
+    GATEPASS_ALLOWED_ORIGINS: 'https://app.example.com',
+  })
+  const blocks = codeBlocks(readProjectFile('docs/front-end.md'))
+  const html = blocks.find(({ text }) => text.startsWith('<!doctype html>'))?.text ?? ''
+  const [client] = bundles
+  if (client === undefined) throw new Error('there is no bundle')
+  const file = join(createTestFolder(t), client.file)
+  await bundle(client, file)
+  front.hosts.set('auth.example.com', passTo(issuer.port))
+  front.hosts.set('app.example.com', ({ url }, response) => {
+    const isPage = url === '/'
+    response.setHeader('content-type', isPage ? 'text/html' : 'text/javascript')
+    response.end(isPage ? html.replace('http://localhost:4000', issuerUrl) : readFileSync(file))
+  })
+  const user = await chromium.user()
+  t.teardown(() => user.close())
+  const page = await user.newPage()
+  await page.goto('https://app.example.com/')
+  await page.getByLabel('User name').fill('ada')
+  await page.getByLabel('Password').fill(password)
+  await page.getByRole('button', { name: 'Sign in' }).click()
+  await page.getByText('"username": "ada"').waitFor()
+  await isReadable(t, page, 'the page', ['serious', 'critical'])
+  await page.reload()
+  await page.getByText('"username": "ada"').waitFor()
+  await page.getByRole('button', { name: 'Sign out' }).click()
+  await page.getByText('null').waitFor()
+})
 
 /** The shop: its pages, and what it was sent. */
 async function startShop(t: Test) {
