@@ -5,6 +5,7 @@ import t, { type Test } from 'tap'
 import { freePort } from '../../scripts/free-port.ts'
 import { launchChromium } from '../browser/chromium.ts'
 import { startIssuer } from '../browser/front.ts'
+import { isReadable, looks } from '../browser/looks.ts'
 import { password } from '../support/accounts.ts'
 import { startHttpServer } from '../support/http-server.ts'
 import { run, TestProcess } from '../support/processes.ts'
@@ -54,7 +55,8 @@ async function cancel(url: string): Promise<URL> {
 
 t.test('login --browser signs in with consent, and token and logout use the session', async (t) => {
   const browser = await launchChromium(t)
-  const page = await (await browser.newContext({ locale: 'en-GB' })).newPage()
+  const options = { ...looks['dark, on a phone'], locale: 'en-GB', bypassCSP: true }
+  const page = await (await browser.newContext(options)).newPage()
   const { login, gatepass, url } = await startLogin(t, ['ada'])
   t.ok(login.stderr.includes(`visit:\n${url}\n`))
   await page.goto(url)
@@ -63,6 +65,8 @@ t.test('login --browser signs in with consent, and token and logout use the sess
   await page.getByRole('button', { name: 'Sign in' }).click()
   await page.getByRole('button', { name: 'Allow', exact: true }).click()
   await page.getByText('Go back to the terminal.').waitFor()
+  await isReadable(t, page, 'the last page')
+  t.equal(await page.evaluate('innerWidth'), 390, 'the page has the width of the phone')
   t.equal(await login.exited, 0)
   t.match(login.stderr, `Signed in as ada at ${issuer}.`)
   t.notMatch(login.stderr, /gpr_|gpc_|eyJ/)

@@ -198,10 +198,13 @@ const maxHeaderBytes = 8 * 1024
 const page = `<!doctype html>
 <html lang="en">
 <meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="color-scheme" content="light dark">
 <title>Gatepass</title>
-<p style="font: 1.1rem system-ui; text-align: center; margin-top: 20vh">
-Go back to the terminal. You can close this page.
+<main style="font: 1.1rem system-ui; text-align: center; margin-top: 20vh">
+<h1 style="font-size: 1.5rem">Go back to the terminal.</h1>
+<p>You can close this page.
+</main>
 </html>
 `
 
