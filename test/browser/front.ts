@@ -6,6 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { Page } from 'playwright-core'
 import type { Test } from 'tap'
 import { bundle, bundles } from '../../scripts/browser-bundles.ts'
+import { password } from '../support/accounts.ts'
 import type { Certificates } from '../support/certificates.ts'
 import { startHttpServer } from '../support/http-server.ts'
 import { TestProcess } from '../support/processes.ts'
@@ -106,17 +107,25 @@ export async function startIssuer(t: Test, env: Readonly<Record<string, string>>
   return { port, countOf }
 }
 
-/**
- * Lets a tab call a URL for five seconds.
- * @returns the statuses, whether the user was signed out, and the violations of the policy of the page
- */
-export function callForSeconds(tab: Page, url: string): Promise<unknown> {
-  return tab.evaluate(`(async () => {
+/** Fills in the sign-in page of the issuer. */
+export async function fillIn(page: Page, user = { username: 'ada', password }): Promise<void> {
+  await page.getByLabel('User name').fill(user.username)
+  await page.getByLabel('Password').fill(user.password)
+  await page.getByRole('button', { name: 'Sign in' }).click()
+}
+
+/** Lets tabs call a URL for five seconds: the user stays signed in, and no policy is violated. */
+export async function stayWhileCalling(t: Test, tabs: readonly Page[], url: string): Promise<void> {
+  const script = `(async () => {
     const statuses = new Set()
     for (const end = performance.now() + 5000; performance.now() < end; ) {
       statuses.add((await auth.fetch('${url}')).status)
       await new Promise((resolve) => setTimeout(resolve, 50))
     }
     return { statuses: [...statuses], signedOut: heard.includes('signed-out'), violations }
-  })()`)
+  })()`
+  const expected = { statuses: [200], signedOut: false, violations: [] }
+  for (const found of await Promise.all(tabs.map((tab) => tab.evaluate(script)))) {
+    t.same(found, expected)
+  }
 }

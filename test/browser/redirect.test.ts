@@ -4,17 +4,17 @@ import type { BrowserContext, Page } from 'playwright-core'
 import t, { type Test } from 'tap'
 import { bundle, bundles } from '../../scripts/browser-bundles.ts'
 import { freePort } from '../../scripts/free-port.ts'
-import { password } from '../support/accounts.ts'
 import { startHttpServer } from '../support/http-server.ts'
 import { createTestFolder } from '../support/test-folder.ts'
 import { until } from '../support/until.ts'
 import { deleteDatabase, launchChromium } from './chromium.ts'
 import {
-  callForSeconds,
   type Fate,
+  fillIn,
   passTo,
   shortLived,
   startIssuer,
+  stayWhileCalling,
   untilGraceEnds,
   untilTokenExpires,
 } from './front.ts'
@@ -126,12 +126,6 @@ async function leave(page: Page, request = ''): Promise<void> {
   }`)
 }
 
-async function fillIn(page: Page): Promise<void> {
-  await page.getByLabel('User name').fill('ada')
-  await page.getByLabel('Password').fill(password)
-  await page.getByRole('button', { name: 'Sign in' }).click()
-}
-
 async function arrive(page: Page): Promise<void> {
   await holds(page, `!window.isLeft && window.outcome && location.href.startsWith('${app}/cb')`)
 }
@@ -157,7 +151,7 @@ async function withTabs(t: Test, count: number) {
   const tabs = [first]
   while (tabs.length < count) tabs.push(await openApp(user))
   for (const tab of tabs) t.equal(await call(tab), 200)
-  return { user, tabs, first, last: tabs.at(-1) ?? first }
+  return { user, tabs, first }
 }
 
 /** Sets the fate of the next token request with a nonce. Resolves when that request arrives. */
@@ -258,8 +252,7 @@ t.test('five tabs stay signed in while a third of all refreshes loses its respon
     lost += 1
     return 'answer lost'
   }
-  const found = await Promise.all(tabs.map((tab) => callForSeconds(tab, `${issuerUrl}/me`)))
-  for (const one of found) t.same(one, { statuses: [200], signedOut: false, violations: [] })
+  await stayWhileCalling(t, tabs, `${issuerUrl}/me`)
   t.ok(lost > 0, `${lost} of ${count} refreshes lost their response`)
   t.ok(count < 25, 'the tabs share the responses')
   t.equal(await issuer.countOf('refresh.reused'), 0)

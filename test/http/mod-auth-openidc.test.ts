@@ -4,9 +4,9 @@ import t, { type Test } from 'tap'
 import { freePort } from '../../scripts/free-port.ts'
 import { createClientSecret } from '../../src/oauth/client-secret.ts'
 import { launchChromium } from '../browser/chromium.ts'
-import { startIssuer } from '../browser/front.ts'
-import { password } from '../support/accounts.ts'
+import { fillIn, startIssuer } from '../browser/front.ts'
 import { startDaemon } from '../support/daemon.ts'
+import { signIn } from '../support/services.ts'
 import { createTestFolder } from '../support/test-folder.ts'
 import { until } from '../support/until.ts'
 
@@ -108,9 +108,7 @@ t.test('as a relying party: PAR, PKCE, user information, sign-out at the issuer'
   const page = await (await browser.newContext({ locale: 'en-GB' })).newPage()
   await page.goto(`${apacheUrl}/protected/`)
   t.match(page.url(), `${issuerUrl}/oauth/authorize?`)
-  await page.getByLabel('User name').fill('ada')
-  await page.getByLabel('Password').fill(password)
-  await page.getByRole('button', { name: 'Sign in' }).click()
+  await fillIn(page)
   await page.getByRole('heading', { name: 'pages/protected' }).waitFor()
   t.equal(page.url(), `${apacheUrl}/protected/`)
   const again = await page.reload()
@@ -126,9 +124,7 @@ t.test('as a relying party: PAR, PKCE, user information, sign-out at the issuer'
   })
 
   // And Apache signs out at the issuer.
-  await page.getByLabel('User name').fill('ada')
-  await page.getByLabel('Password').fill(password)
-  await page.getByRole('button', { name: 'Sign in' }).click()
+  await fillIn(page)
   await page.getByRole('heading', { name: 'pages/protected' }).waitFor()
   await page.goto(`${apacheUrl}/protected/callback?logout=${encodeURIComponent(`${apacheUrl}/`)}`)
   await page.getByRole('heading', { name: 'pages', exact: true }).waitFor()
@@ -138,12 +134,7 @@ t.test('as a relying party: PAR, PKCE, user information, sign-out at the issuer'
 })
 
 t.test('as a resource server: introspection, and a sign-out at once', async (t) => {
-  const signedIn = await fetch(`${issuerUrl}/login`, {
-    method: 'POST',
-    headers: { 'content-type': 'application/json' },
-    body: JSON.stringify({ username: 'ada', password }),
-  })
-  const { access_token } = (await signedIn.json()) as { access_token: string }
+  const { access_token } = await signIn(issuerUrl)
   const authorization = `Bearer ${access_token}`
   const ask = (headers: Record<string, string> = {}) => fetch(`${apacheUrl}/api/`, { headers })
   const answer = await ask({ authorization })

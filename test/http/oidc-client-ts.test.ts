@@ -3,9 +3,9 @@ import { buildSync } from 'esbuild'
 import type { Page } from 'playwright-core'
 import t from 'tap'
 import { startChromium } from '../browser/chromium.ts'
-import { passTo, startFront } from '../browser/front.ts'
+import { fillIn, passTo, startFront } from '../browser/front.ts'
 import { makeCertificates } from '../support/certificates.ts'
-import { password, webClient } from '../support/issuer.ts'
+import { webClient } from '../support/issuer.ts'
 import { startOAuth } from '../support/oauth.ts'
 
 /**
@@ -79,9 +79,7 @@ for (const query of ['', '?dpop']) {
     const page = await user.newPage()
     await page.goto(`${site}/${query}`)
     await leave(page, 'signinRedirect()')
-    await page.getByLabel('User name').fill('ada')
-    await page.getByLabel('Password').fill(password)
-    await page.getByRole('button', { name: 'Sign in' }).click()
+    await fillIn(page)
     const isAsked = query === ''
     if (isAsked) await page.getByRole('button', { name: 'Allow', exact: true }).click()
     await page.waitForURL(`${site}/cb?**`)

@@ -1,9 +1,7 @@
-import { readFileSync } from 'node:fs'
-import { join } from 'node:path'
 import t from 'tap'
 import { consentPage, failurePage, html, signInPage } from '../../src/http/pages/page.ts'
 import { failureMessage, textsFor } from '../../src/http/pages/texts.ts'
-import { projectFolder } from '../support/project.ts'
+import { readProjectFile } from '../support/project.ts'
 
 const paths = {
   style: '/s',
@@ -63,7 +61,7 @@ t.test('the direction of a name does not affect the text around it', async (t) =
 
 t.test('texts have the size that the user has set in the browser', async (t) => {
   for (const file of ['http/pages/style', 'playground/page/base', 'playground/page/cards']) {
-    const css = readFileSync(join(projectFolder, `src/${file}.css`), 'utf8')
+    const css = readProjectFile(`src/${file}.css`)
     t.notMatch(css, /\sfont(-size)?:[^;]*?\dpx/, file)
   }
 })
@@ -93,7 +91,7 @@ t.test('after too many attempts the page says how long to wait', async (t) => {
 })
 
 t.test('a browser without light-dark() shows the light colours', async (t) => {
-  const css = readFileSync(join(projectFolder, 'src/http/pages/palette.css'), 'utf8')
+  const css = readProjectFile('src/http/pages/palette.css')
   const [both = '', light = ''] = css.split('@supports not (color: light-dark(')
   const valuesOf = (text: string) =>
     [...text.matchAll(/(--[\w-]+):\s*([^;]+);/g)].map(([, name, value = '']) => {

@@ -1,5 +1,6 @@
 import type { BrowserContext, Page } from 'playwright-core'
 import t, { type Test } from 'tap'
+import { fillIn } from '../../browser/front.ts'
 import { isReadable, looks, lowTargets } from '../../browser/looks.ts'
 import { focusOf, read, startPlayground, textOf } from './playground.ts'
 
@@ -16,12 +17,8 @@ async function openApplication(user: BrowserContext): Promise<Page> {
   return page
 }
 
-/** Fills in the sign-in page of the issuer. */
-async function signIn(page: Page): Promise<void> {
-  await page.getByLabel('User name').fill('demo')
-  await page.getByLabel('Password').fill(playground.password)
-  await page.getByRole('button', { name: 'Sign in' }).click()
-}
+const { password } = playground
+const signIn = (page: Page) => fillIn(page, { username: 'demo', password })
 
 /** Answers the consent page of the issuer. */
 async function answer(page: Page, name: 'Allow' | 'Do not allow'): Promise<void> {

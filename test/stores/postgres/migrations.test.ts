@@ -1,4 +1,3 @@
-import { readFileSync } from 'node:fs'
 import pg from 'pg'
 import t from 'tap'
 import { PostgresKeyStore } from '../../../src/keys/postgres-key-store.ts'
@@ -10,6 +9,7 @@ import { parsePostgresUrl } from '../../../src/stores/postgres/url.ts'
 import { account } from '../../support/accounts.ts'
 import { patient } from '../../support/patience.ts'
 import { PostgresServer } from '../../support/postgres.ts'
+import { readProjectFile } from '../../support/project.ts'
 
 const server = await PostgresServer.start(t)
 await server.query(`CREATE ROLE service LOGIN PASSWORD 'other'`)
@@ -169,7 +169,7 @@ t.test('a service needs no right to change existing tables', async (t) => {
 })
 
 t.test('the rights of docs/stores.md cover the tables of later versions', async (t) => {
-  const page = readFileSync(new URL('../../../docs/stores.md', import.meta.url), 'utf8')
+  const page = readProjectFile('docs/stores.md')
   const [, grants = ''] = /```sql\n(GRANT .*?)```/s.exec(page) ?? []
   const url = await server.createDatabase()
   await (await PostgresAccountStore.open(url, patient)).close()
