@@ -2,9 +2,8 @@ import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { pidOf, startDev } from '../support/dev.ts'
-import { postJson } from '../support/post-json.ts'
 import { TestProcess } from '../support/processes.ts'
-import { serviceEnv } from '../support/services.ts'
+import { serviceEnv, signIn } from '../support/services.ts'
 import { createTestFolder } from '../support/test-folder.ts'
 import { until } from '../support/until.ts'
 
@@ -62,8 +61,7 @@ t.test('replicas are killed and added while requests continue', async (t) => {
   const cwd = createTestFolder(t)
   const { dev, password, issuer } = await startDev(t, { cwd })
   const caller = new Caller(issuer)
-  const signedIn = await postJson(`${issuer}/login`, { username: 'demo', password })
-  const { access_token } = (await signedIn.json()) as { access_token: string }
+  const { access_token } = await signIn(issuer, { username: 'demo', password })
   const headers = { authorization: `Bearer ${access_token}` }
   t.match(dev.stdout, `playground  ${issuer}/#password=${password}`)
   t.same(await caller.ready(), ['verifier-1', 'verifier-2'])

@@ -7,16 +7,10 @@ import type { CliContext } from '../../src/cli/context.ts'
 import { freeBasePort, pidOf, startDev } from '../support/dev.ts'
 import { postJson } from '../support/post-json.ts'
 import { run } from '../support/processes.ts'
+import { signIn } from '../support/services.ts'
 import { startTcpServer } from '../support/tcp-server.ts'
 import { createTestFolder } from '../support/test-folder.ts'
 import { until } from '../support/until.ts'
-
-async function login(issuer: string, password: string) {
-  const body = { username: 'demo', password, refresh_token_in: 'body' }
-  const response = await postJson(`${issuer}/login`, body)
-  t.equal(response.status, 200)
-  return (await response.json()) as { access_token: string; refresh_token: string }
-}
 
 t.test('in one folder, `gatepass dev` starts, stops and starts again', async (t) => {
   const cwd = createTestFolder(t)
@@ -28,7 +22,7 @@ t.test('in one folder, `gatepass dev` starts, stops and starts again', async (t)
     postJson(`${issuer}${path}`, { refresh_token })
 
   await t.test('sign in once, verified on two replicas, refreshed, signed out', async (t) => {
-    const { access_token, refresh_token } = await login(issuer, password)
+    const { access_token, refresh_token } = await signIn(issuer, { username: 'demo', password })
     const headers = { authorization: `Bearer ${access_token}` }
     for (const verifier of verifiers) {
       const address = `http://localhost:${verifier}/verify`
@@ -64,7 +58,7 @@ t.test('in one folder, `gatepass dev` starts, stops and starts again', async (t)
     t.match(first.dev.stdout, `${issuer}/refresh`)
   })
 
-  const { access_token, refresh_token } = await login(issuer, password)
+  const { access_token, refresh_token } = await signIn(issuer, { username: 'demo', password })
   const jwks = await (await fetch(`${issuer}/.well-known/jwks.json`)).text()
 
   await t.test('Ctrl-C stops it', async (t) => {

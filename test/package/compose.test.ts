@@ -11,8 +11,10 @@ import { forged, ofMallory, withoutNear } from '../examples/forward-auth/attacks
 import { clientOf, headersLike, type RawHeaders } from '../examples/forward-auth/client.ts'
 import { isNormal, trickyTargets } from '../examples/forward-auth/paths.ts'
 import { startHttpServer } from '../support/http-server.ts'
+import { postJson } from '../support/post-json.ts'
 import { projectFolder } from '../support/project.ts'
 import { createTestFolder } from '../support/test-folder.ts'
+import { claimsOf } from '../support/tokens.ts'
 import {
   compose,
   envOf,
@@ -189,12 +191,7 @@ t.test('through nginx', async (t) => {
   const stack = await startStack(t, application.address)
   const { url, issuers, folder, publicPort, demoPort, running, username, password } = stack
   const [issuer1 = '', issuer2 = ''] = issuers
-  const signIn = (address: string) =>
-    fetch(`${address}/login`, {
-      method: 'POST',
-      headers: { 'content-type': 'application/json' },
-      body: JSON.stringify({ username, password }),
-    })
+  const signIn = (address: string) => postJson(`${address}/login`, { username, password })
   const refresh = (address: string, cookie: string) =>
     fetch(`${address}/refresh`, { method: 'POST', headers: { cookie } })
   const demo = (token: string) =>
@@ -207,9 +204,7 @@ t.test('through nginx', async (t) => {
   const first = await tokensOf(login)
   // From then on a refresh of either session rotates.
   const graceIsOver = sleep(graceMs)
-  const subject = JSON.parse(
-    Buffer.from(first.access_token.split('.')[1] ?? '', 'base64url').toString(),
-  ).sub
+  const subject = claimsOf(first.access_token).sub
 
   await t.test('a token is accepted, and the application receives its identity', async (t) => {
     const answer = await demo(first.access_token)
