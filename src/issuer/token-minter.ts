@@ -25,21 +25,6 @@ export interface TokenSet extends AccessTokenSet {
   readonly refreshExpiresInSeconds: number
 }
 
-/** RFC 6749 §5.1. */
-export interface AccessTokenResponse {
-  readonly access_token: string
-  readonly token_type: AccessTokenSet['tokenType']
-  readonly expires_in: number
-  readonly scope: string
-}
-
-/** The response to a login or a refresh. */
-export interface SessionResponse extends AccessTokenResponse {
-  readonly session_id: string
-  readonly refresh_token?: string
-  readonly refresh_token_expires_in?: number
-}
-
 /** An access token whose session may still have to be rotated or stored. */
 export interface MintedToken extends Omit<AccessTokenSet, 'expiresInSeconds'> {
   readonly iat: number
@@ -225,7 +210,10 @@ export class TokenMinter {
   }
 }
 
-export function accessTokenResponse(issued: AccessTokenSet): AccessTokenResponse {
+/** RFC 6749 §5.1. */
+export type AccessTokenResponse = ReturnType<typeof accessTokenResponse>
+
+export function accessTokenResponse(issued: AccessTokenSet) {
   return {
     access_token: issued.accessToken,
     token_type: issued.tokenType,
@@ -234,7 +222,10 @@ export function accessTokenResponse(issued: AccessTokenSet): AccessTokenResponse
   }
 }
 
-export function sessionResponse(tokens: TokenSet, hasRefreshToken: boolean): SessionResponse {
+/** The response to a login or a refresh. */
+export type SessionResponse = ReturnType<typeof sessionResponse>
+
+export function sessionResponse(tokens: TokenSet, hasRefreshToken: boolean) {
   return {
     ...accessTokenResponse(tokens),
     session_id: tokens.sessionId,
