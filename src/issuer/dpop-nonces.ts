@@ -40,9 +40,7 @@ export class DpopNonces {
     const { clock, clockToleranceSeconds } = this.#options
     const now = nowSeconds(clock)
     const times = [now, now - periodSeconds, now + clockToleranceSeconds]
-    return [...new Set(times.map((time) => this.#textOf(time)))].some((text) =>
-      this.#mac.isValid(text, nonce),
-    )
+    return times.some((time) => this.#mac.isValid(this.#textOf(time), nonce))
   }
 
   #textOf(seconds: number): string {

@@ -159,5 +159,5 @@ const alphabet = '0123456789abcdefghjkmnpqrstvwxyz'
 /** Generates a password of 100 random bits, as five groups of four characters: `7k2m-x9qd-…`. */
 export function generatePassword(): string {
   const digits = Array.from(randomBytes(20), (byte) => alphabet[byte % alphabet.length]).join('')
-  return digits.replace(/(?<=.)(?=(.{4})+$)/g, '-')
+  return digits.replace(/.{4}(?!$)/g, '$&-')
 }
