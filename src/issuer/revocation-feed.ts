@@ -18,8 +18,8 @@ const pageSize = 1000
 export interface RevocationFeedOptions {
   readonly sessions: Pick<SessionStore, 'revocationsAfter'>
   readonly clock: Clock
-  /** Determines which entries have expired. Default: `clock`. */
-  readonly expiryClock?: Clock
+  /** Determines which entries have expired. */
+  readonly expiryClock: Clock
   /** How long a revocation matters: until the last token that it revokes has expired, by any clock. */
   readonly keptMs: number
 }
@@ -129,7 +129,7 @@ export class RevocationFeed {
   }
 
   async #read(): Promise<void> {
-    const { sessions, clock, expiryClock = clock } = this.#options
+    const { sessions, clock, expiryClock } = this.#options
     const startedAtMs = clock.nowMs()
     let page: Revocation[]
     do {

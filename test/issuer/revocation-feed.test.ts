@@ -34,7 +34,7 @@ class Log {
 
 async function open(t: Test, log: Log) {
   const clock = new FakeClock()
-  const feed = await RevocationFeed.open({ sessions: log, clock, keptMs })
+  const feed = await RevocationFeed.open({ sessions: log, clock, expiryClock: clock, keptMs })
   t.teardown(() => feed.close())
   return { feed, clock }
 }

@@ -120,7 +120,7 @@ export async function startIssuer(t: Test, options: TestIssuerOptions = {}) {
   const revocations = await RevocationFeed.open({
     sessions,
     clock,
-    ...(clockMonitor && { expiryClock: clockMonitor.expiryClock }),
+    expiryClock: clockMonitor?.expiryClock ?? clock,
     keptMs: policy.revokedKeptMs,
   })
   const metrics = new Metrics()

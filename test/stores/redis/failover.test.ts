@@ -186,9 +186,11 @@ for (const [name, demands] of [
 t.test('a feed reads the log of a new primary whose clock is behind', async (t) => {
   const { url, primary } = await startSentinels(t)
   const store = await RedisSessionStore.open(url, { ...patient, replicas: 1 })
+  const clock = new FakeClock(t0)
   const feed = await RevocationFeed.open({
     sessions: store,
-    clock: new FakeClock(t0),
+    clock,
+    expiryClock: clock,
     keptMs: kept,
   })
   t.teardown(async () => {

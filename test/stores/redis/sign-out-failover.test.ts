@@ -59,7 +59,12 @@ async function answerOf<T>(call: () => Promise<T>, onFailure = () => {}): Promis
 async function losesNoSignOut(t: Test, { url, primary, fault }: Fault): Promise<void> {
   const store = await RedisSessionStore.open(url, { deadlineMs, replicas: 1 })
   const clock = new FakeClock(Date.now())
-  const feed = await RevocationFeed.open({ sessions: store, clock, keptMs: kept })
+  const feed = await RevocationFeed.open({
+    sessions: store,
+    clock,
+    expiryClock: clock,
+    keptMs: kept,
+  })
   t.teardown(async () => {
     await feed.close()
     await store.close()
