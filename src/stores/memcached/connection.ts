@@ -18,8 +18,6 @@ export interface ConnectionSettings {
   readonly credentials: MemcachedCredentials | null
   /** null for plain text. */
   readonly tls: ConnectionOptions | null
-  /** Longest time to connect and authenticate. */
-  readonly connectMs: number
 }
 
 /** Commands that were sent together. */
@@ -32,6 +30,8 @@ interface Batch {
 }
 
 const keepAliveMs = 10_000
+/** Longest time to connect and authenticate: longer than a call, because later calls use the connection. */
+const connectMs = 1_000
 
 /**
  * A pipelined connection to one node, by the meta protocol, which no library supports with TLS and
@@ -56,7 +56,7 @@ export class MemcachedConnection {
 
   /** Connects, checks certificate and version, and authenticates. @throws NoReplyError, RefusalError */
   static async open(settings: ConnectionSettings): Promise<MemcachedConnection> {
-    const { address, tls, connectMs } = settings
+    const { address, tls } = settings
     const socket =
       tls === null
         ? connectTcp(address)

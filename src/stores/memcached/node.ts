@@ -29,8 +29,6 @@ export interface MemcachedOptions {
 
 /** Calls in progress per node; each may hold a value of 64 KiB. */
 const maxCalls = 2_000
-/** A TLS handshake may take longer than a call, and later calls use the connection. */
-const connectMs = 1_000
 const openRetryMs = 100
 /** How long the circuit breaker stays open. */
 const openFor = { minMs: 250, maxMs: 2_000 }
@@ -72,9 +70,18 @@ export class MemcachedNode {
     }
   }
 
-  /** Connects, unless connected. @throws NoReplyError, RefusalError */
-  async connect(): Promise<void> {
-    await this.#getConnection()
+  /** Returns the connection, which it opens if there is none. @throws NoReplyError, RefusalError */
+  async connect(): Promise<MemcachedConnection> {
+    if (this.#connection?.isOpen) return this.#connection
+    this.#connecting ??= MemcachedConnection.open(this.#settings)
+      .then((connection) => {
+        this.#connection = connection
+        return connection
+      })
+      .finally(() => {
+        this.#connecting = null
+      })
+    return this.#connecting
   }
 
   /** Waits for the calls in progress, which end within their deadlines, and closes the connection. */
@@ -88,7 +95,7 @@ export class MemcachedNode {
     const startedAtMs = performance.now()
     let connection: MemcachedConnection | null = null
     const run = async (signal: AbortSignal) => {
-      const current = await this.#getConnection()
+      const current = await this.connect()
       connection = current
       return call((commands) => {
         signal.throwIfAborted()
@@ -104,19 +111,6 @@ export class MemcachedNode {
       return error
     })
   }
-
-  async #getConnection(): Promise<MemcachedConnection> {
-    if (this.#connection?.isOpen) return this.#connection
-    this.#connecting ??= MemcachedConnection.open(this.#settings)
-      .then((connection) => {
-        this.#connection = connection
-        return connection
-      })
-      .finally(() => {
-        this.#connecting = null
-      })
-    return this.#connecting
-  }
 }
 
 /** Creates the nodes of a target in its order, not yet connected. @throws `config_invalid` */
@@ -125,9 +119,7 @@ export function createNodes(
   { cwd = '.', deadlineMs }: MemcachedOptions,
 ): MemcachedNode[] {
   const tls = files && ({ minVersion: 'TLSv1.2', ...urlParser.readTlsFiles(files, cwd) } as const)
-  return nodes.map(
-    (address) => new MemcachedNode({ address, credentials, tls, connectMs }, deadlineMs),
-  )
+  return nodes.map((address) => new MemcachedNode({ address, credentials, tls }, deadlineMs))
 }
 
 /**
