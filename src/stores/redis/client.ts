@@ -12,6 +12,7 @@ import {
   fatalReason,
   isErrorReply,
   isTemporary,
+  maxCalls,
   type RedisArguments,
   type RedisConnection,
   type RedisReply,
@@ -45,8 +46,6 @@ export interface Script {
 
 /** Connecting takes several round trips: to a sentinel, to the primary, and for authentication. */
 const minConnectMs = 1_000
-/** Calls in progress, and commands that may wait for one server. */
-const maxCalls = 10_000
 /** Delay before a command is repeated. */
 const repeatDelay = { minMs: 25, maxMs: 200 }
 
@@ -86,7 +85,6 @@ export class RedisClient {
     this.#connectMs = Math.max(deadlineMs, minConnectMs)
     this.#createConnection = createConnectionFactory(target, cwd, {
       maxSilenceMs: this.#connectMs,
-      maxQueued: maxCalls,
       hasReplicatedRole: replicas > 0,
     })
   }

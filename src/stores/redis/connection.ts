@@ -54,11 +54,12 @@ export interface RedisConnection {
 export interface ConnectionOptions {
   /** Longest silence of a connection attempt, a handshake or a server. */
   readonly maxSilenceMs: number
-  /** Commands that may wait for one server. */
-  readonly maxQueued: number
   /** Whether there is a connection for changes that replicas confirm. */
   readonly hasReplicatedRole: boolean
 }
+
+/** Calls in progress, and commands that may wait for one server. */
+export const maxCalls = 10_000
 
 /** Delay between attempts to connect. */
 export const reconnectDelay = { minMs: 50, maxMs: 500 }
@@ -139,7 +140,7 @@ type CommonOptions = ReturnType<typeof clientOptions>
 function clientOptions(
   { credentials }: RedisTarget,
   tls: ReturnType<typeof tlsOptions>,
-  { maxSilenceMs, maxQueued }: ConnectionOptions,
+  { maxSilenceMs }: ConnectionOptions,
 ) {
   return {
     ...credentialsOptions(credentials),
@@ -147,7 +148,7 @@ function clientOptions(
     // Each option would require permission for one more command, and none is needed.
     disableClientInfo: true,
     maintNotifications: 'disabled',
-    commandsQueueMaxLength: maxQueued,
+    commandsQueueMaxLength: maxCalls,
     // An idle connection times out when a ping gets no reply, and so does a silent handshake.
     pingInterval: maxSilenceMs,
     socket: {

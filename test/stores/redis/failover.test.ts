@@ -115,7 +115,7 @@ t.test('a client forgets the sentinels that no sentinel names any more', async (
   const { sentinels } = await startSentinels(t)
   const [first, second, third] = sentinels as [RedisServer, RedisServer, RedisServer]
   const target = parseRedisUrl(`redis+sentinel://127.0.0.1:${first.port}/main`)
-  const limits = { maxSilenceMs: patienceMs, maxQueued: 10, hasReplicatedRole: false }
+  const limits = { maxSilenceMs: patienceMs, hasReplicatedRole: false }
   const create = createConnectionFactory(target, '.', limits)
   const connect = async () => {
     const connection = create({ onError: () => {}, onLost: () => {} })

@@ -43,7 +43,7 @@ t.test('a Cluster', async (t) => {
   contract(t, cluster.url, cluster.empty, fewRuns)
 
   t.test('a command without a key goes to the server of the key that it is about', async (t) => {
-    const options = { maxSilenceMs: patienceMs, maxQueued: 10, hasReplicatedRole: false }
+    const options = { maxSilenceMs: patienceMs, hasReplicatedRole: false }
     const create = createConnectionFactory(parseRedisUrl(cluster.url), '.', options)
     const connection = create({ onError: () => {}, onLost: () => {} })
     t.teardown(() => connection.close())
