@@ -34,8 +34,6 @@ export interface PostgresOptions {
   readonly maxWaiting?: number
 }
 
-const defaultTimeoutMs = 2_000
-
 /** A statement. Each connection that runs it prepares it under its name. */
 export interface Statement {
   readonly name: string
@@ -60,11 +58,11 @@ export class PostgresDatabase {
   #closing: Promise<void> | null = null
 
   private constructor(target: PostgresTarget, options: PostgresOptions) {
-    this.timeoutMs = options.timeoutMs ?? defaultTimeoutMs
-    const { maxConnections = 10, maxWaiting = 1_000 } = options
+    const { maxConnections = 10, timeoutMs = 2_000, maxWaiting = 1_000 } = options
+    this.timeoutMs = timeoutMs
     this.#calls = new InFlightCalls(maxConnections + maxWaiting)
     this.#pool = new Pool({
-      ...connectionConfig(target, { connectMs: this.timeoutMs, statementMs: this.timeoutMs }),
+      ...connectionConfig(target, { connectMs: timeoutMs, statementMs: timeoutMs }),
       max: maxConnections,
       idleTimeoutMillis: 30_000,
     })
@@ -84,8 +82,9 @@ export class PostgresDatabase {
     options: PostgresOptions = {},
   ): Promise<PostgresDatabase> {
     const target = parsePostgresUrl(url)
-    await migrate(target, schema, options.timeoutMs ?? defaultTimeoutMs)
-    return new PostgresDatabase(target, options)
+    const db = new PostgresDatabase(target, options)
+    await migrate(target, schema, db.timeoutMs)
+    return db
   }
 
   /**

@@ -372,7 +372,7 @@ export class SqliteSessionStore implements SessionStore {
     if (found === null) return null
     const decision = decideRotation(found, request)
     if (decision.session === found) return null
-    const changed = this.#replace(...changeOf(decision.session), ...changedValues(found))
+    const changed = this.#replace(...updateValues(decision.session), ...changedValues(found))
     return changed === 1 ? decision : null
   }
 
@@ -395,12 +395,12 @@ export class SqliteSessionStore implements SessionStore {
   }
 
   #save(session: Session): void {
-    this.#update(...changeOf(session))
+    this.#update(...updateValues(session))
   }
 }
 
 /** Returns the parameters of a statement that updates a session. */
-function changeOf(session: Session) {
+function updateValues(session: Session) {
   return [...changedValues(session), numberOf(session.sid), session.sid]
 }
 
