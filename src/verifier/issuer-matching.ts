@@ -39,27 +39,17 @@ interface Mismatch {
 /** The verified token, or why each issuer does not match, in the order of the issuers. */
 export type MatchResult = VerifiedToken | readonly Mismatch[]
 
-type VerifySignature<Verdict> = (token: SignedAccessToken, key: VerificationKey) => Verdict
-
 /**
  * Finds the issuer that signed a token, by the key that each issuer has for `kid` and `alg`. No claim is read
  * before a signature is valid, and `iss` must then be the issuer of that key. An issuer with the `kid`, or
  * even the key, of another one neither speaks for it nor blocks its tokens.
+ *
+ * @returns no promise if `verifySignature` returns none
  */
 export function matchIssuer(
   token: SignedAccessToken,
   issuers: readonly TrustedIssuer[],
-  verifySignature: VerifySignature<boolean>,
-): MatchResult
-export function matchIssuer(
-  token: SignedAccessToken,
-  issuers: readonly TrustedIssuer[],
-  verifySignature: VerifySignature<boolean | Promise<boolean>>,
-): MatchResult | Promise<MatchResult>
-export function matchIssuer(
-  token: SignedAccessToken,
-  issuers: readonly TrustedIssuer[],
-  verifySignature: VerifySignature<boolean | Promise<boolean>>,
+  verifySignature: (token: SignedAccessToken, key: VerificationKey) => boolean | Promise<boolean>,
 ): MatchResult | Promise<MatchResult> {
   const mismatches: Mismatch[] = []
   const { header } = token

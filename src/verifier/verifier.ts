@@ -152,7 +152,7 @@ export function createVerifier(options: VerifierOptions | IssuersOptions): Verif
 
   /** Verifies with the keys and the revocation list in memory. */
   function verifyFromMemory(parsed: SignedAccessToken): VerifiedToken {
-    const result = matchIssuer(parsed, issuers, verifySignatureSync)
+    const result = matchIssuer(parsed, issuers, verifySignatureSync) as MatchResult
     if (!isVerified(result)) {
       // On a runtime where fetches end with their request, no fetch starts without a caller that
       // waits for it.
