@@ -100,7 +100,8 @@ t.test('the cart is the same at every replica and after a reload', async (t) => 
     t.match(await read(page, '#cart'), /2 ×\s*Linen shirt/)
   }
   await page.getByRole('button', { name: 'Remove Linen shirt' }).click()
-  await textOf(page, '#cart-total', /^€45\.00$/)
+  // The role announces the change to users of a screen reader (WCAG 4.1.3).
+  await page.getByRole('status').filter({ hasText: '€45.00' }).waitFor()
   t.equal(await focusOf(page), 'cart', 'the focus is not lost')
   await page.reload()
   await textOf(page, '#cart', /^1 ×\s*Felt hat/)
