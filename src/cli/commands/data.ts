@@ -25,7 +25,8 @@ async function withData(
   const data = await openDataForCommand(settings, context.cwd)
   if (data === null) {
     throw new GatepassError('config_invalid', {
-      detail: 'There is no session data: GATEPASS_DATA_URL is not set.',
+      detail:
+        'Session data is off. Set GATEPASS_DATA_URL, or GATEPASS_DATA_SECRET for the default store, as at the verifiers.',
     })
   }
   try {
