@@ -217,25 +217,12 @@ const pageHeaders = {
   connection: 'close',
 }
 
-/** Receives the response of one authorization request on the loopback interface. */
-interface LoopbackReceiver {
-  readonly redirectUri: string
-  /**
-   * Waits for the response with the state of the request. A request with another state is refused and
-   * changes nothing, so that no page and no other program can end the login.
-   *
-   * @throws `authorization_failed` after `browserTimeoutMs`
-   */
-  response(): Promise<URLSearchParams>
-  close(): void
-}
-
 /**
- * Listens on a free port of 127.0.0.1 (RFC 8252 §7.3, §8.3).
- *
- * @param state the `state` of the authorization request
+ * Listens on a free port of 127.0.0.1 for the response of one authorization request (RFC 8252 §7.3, §8.3).
+ * A request with another `state` is refused and changes nothing, so that no page and no other program can
+ * end the login.
  */
-async function openLoopback(state: string): Promise<LoopbackReceiver> {
+async function openLoopback(state: string) {
   const received = Promise.withResolvers<URLSearchParams>()
   const server = createServer({ maxHeaderSize: maxHeaderBytes }, (request, response) => {
     const [path, query = ''] = (request.url ?? '').split('?')
@@ -250,6 +237,7 @@ async function openLoopback(state: string): Promise<LoopbackReceiver> {
   const { port } = server.address() as AddressInfo
   return {
     redirectUri: `http://127.0.0.1:${port}${callbackPath}`,
+    /** Waits for the response. @throws `authorization_failed` after `browserTimeoutMs` */
     async response() {
       const timer = setTimeout(() => {
         const minutes = Math.round(browserTimeoutMs / 60_000)
