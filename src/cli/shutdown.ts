@@ -71,13 +71,6 @@ export function onStopSignal(listener: (signal: StopSignal) => void): () => void
   }
 }
 
-export interface Shutdown {
-  /** Whether the shutdown has started. */
-  isDraining(): boolean
-  /** Removes the signal handlers after a failed start. */
-  uninstall(): void
-}
-
 export interface ShutdownSteps {
   /** Asks clients to leave. The process still answers requests. */
   drain(): void
@@ -98,7 +91,7 @@ export function installShutdown(
   logger: Logger,
   settings: Pick<Settings, 'drain_s' | 'shutdown_s'>,
   steps: ShutdownSteps,
-): Shutdown {
+) {
   let draining = false
   const { reload } = steps
   const reloadSignals = reload === undefined || process.stdin.isTTY ? [] : (['SIGHUP'] as const)
@@ -146,11 +139,14 @@ export function installShutdown(
     if (message === reloadMessage) reload?.()
   })
   process.on('disconnect', stopOnce)
-  const uninstall = () => {
-    stop.uninstall()
-    ignoreSignals()
+  return {
+    isDraining: () => draining,
+    /** Removes the signal handlers after a failed start. */
+    uninstall() {
+      stop.uninstall()
+      ignoreSignals()
+    },
   }
-  return { isDraining: () => draining, uninstall }
 }
 
 /** Reports to the log and to the parent process that the service takes requests. */
