@@ -13,6 +13,7 @@ const key = makeKey('ES256')
 async function startVerifier(t: Test, settings: Record<string, string>) {
   const feed = await FeedServer.open(t, key)
   const keys = await JwksServer.open(t, serve([key]))
+  feed.readAt_s = Math.floor(Date.now() / 1000)
   const verifier = TestProcess.start(t, ['verifier'], {
     cwd: createTestFolder(t),
     env: {

@@ -19,6 +19,8 @@ import { fetchSnapshot, maxSnapshotBytes, SnapshotPoller } from './snapshot-poll
 const firstListTimeoutMs = 2_000
 /** Interval at which expired entries are removed. */
 const pruneIntervalMs = 10_000
+/** Age of a list that is no update. An issuer that reads its log sends a list of the last seconds. */
+const maxLoadedAgeSeconds = 10
 /** Time for which entries are kept until the issuer names it. */
 const defaultKept_s = 24 * 60 * 60
 
@@ -76,7 +78,7 @@ export class FeedFollower implements Revocations {
     this.#list = new RevocationList(options.maxEntries, clockToleranceSeconds)
     this.#freshness = new Freshness(clock, clockToleranceSeconds)
     this.#poller = new SnapshotPoller({
-      load: (signal) => this.#load(signal),
+      load: (signal) => this.#loadRecent(signal),
       intervalMs: options.pollIntervalSeconds * 1000,
       timeoutMs: options.fetchTimeoutMs,
       onRecovered: () => this.#stream?.reconnectNow(),
@@ -160,6 +162,15 @@ export class FeedFollower implements Revocations {
         if (this.#position === null) void this.#poller.pollNow()
       },
     })
+  }
+
+  /** Loads the list. @throws Error also for an old list, which is applied nevertheless */
+  async #loadRecent(signal: AbortSignal): Promise<void> {
+    await this.#load(signal)
+    if (this.#freshness.lagSeconds() <= maxLoadedAgeSeconds) return
+    throw new Error(
+      'the list is old: the issuer cannot read its log, a cache responds for it, or the clocks differ',
+    )
   }
 
   async #load(signal: AbortSignal): Promise<void> {

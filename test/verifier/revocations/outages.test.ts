@@ -211,9 +211,10 @@ t.test(
   async (t) => {
     const { feed, clock, answer, untilState, status } = await openFollowing(t, { stream: false })
     feed.readAt_s = now_s - 100
-    await untilState('polling')
+    await untilState('down')
     await until('it is loaded', () => status().isLoaded)
     t.equal(status().lagSeconds, 95, 'less the tolerance')
+    t.match(status().lastError, /^the list is old: the issuer cannot read its log/)
     t.equal(await answer({}, feed.key, { failClosed: true }), 'revocations_stale')
     feed.readAt_s = now_s + 3
     await feed.add('session', 'session-2')
@@ -221,6 +222,8 @@ t.test(
       return (await answer({}, feed.key, { failClosed: true })) === 'accepted'
     })
     t.equal(status().lagSeconds, 0)
+    await untilState('polling')
+    t.equal(status().lastError, null)
     clock.advance_s(1)
   },
 )
