@@ -82,7 +82,7 @@ export class SqliteDataStore implements DataStore {
   read(owner: DataOwner, fields: readonly string[] | 'all', nowMs: number) {
     return this.#db.read(() => {
       const key = keyOf(owner)
-      if (this.#stateOf(key, nowMs) !== 'live') return new Map<string, StoredField>()
+      if (this.#find(key, nowMs)?.ended !== 0) return new Map<string, StoredField>()
       const rows =
         fields === 'all'
           ? this.#fields.all(key)
@@ -95,15 +95,15 @@ export class SqliteDataStore implements DataStore {
     const { owner, field, value, version, expected, maxFields, expiresAtMs, nowMs } = write
     return this.#db.write(() => {
       const key = keyOf(owner)
-      const state = this.#stateOf(key, nowMs)
-      if (state === 'ended') return 'ended'
-      if (state === 'gone') this.#deleteAll(key)
-      const found = this.#find(key, field)
+      const stored = this.#find(key, nowMs)
+      if (stored?.ended === 1) return 'ended'
+      if (stored === null) this.#deleteAll(key)
+      const found = this.#findField(key, field)
       if (!isExpected(found?.version ?? null, expected)) return 'conflict'
       if (found !== null) this.#update(version, value, found.rowid)
       else if (Number(this.#count.get(key)?.n) >= maxFields) return 'full'
       else this.#insert(key, field, version, value)
-      this.#extend(key, state, expiresAtMs)
+      if (stored === null || stored.expires_at_ms < expiresAtMs) this.#setOwner(key, expiresAtMs, 0)
       return 'written'
     })
   }
@@ -111,9 +111,9 @@ export class SqliteDataStore implements DataStore {
   remove({ owner, field, expected, nowMs }: DataRemoval): Promise<RemovalOutcome> {
     return this.#db.write(() => {
       const key = keyOf(owner)
-      const state = this.#stateOf(key, nowMs)
-      if (state === 'ended') return 'ended'
-      const found = state === 'live' ? this.#find(key, field) : null
+      const stored = this.#find(key, nowMs)
+      if (stored?.ended === 1) return 'ended'
+      const found = stored === null ? null : this.#findField(key, field)
       if (!isExpected(found?.version ?? null, expected)) return 'conflict'
       if (found === null) return 'absent'
       this.#delete(found.rowid)
@@ -124,8 +124,10 @@ export class SqliteDataStore implements DataStore {
   touch(owner: DataOwner, expiresAtMs: number, nowMs: number): Promise<void> {
     return this.#db.write(() => {
       const key = keyOf(owner)
-      const state = this.#stateOf(key, nowMs)
-      if (state === 'live') this.#extend(key, state, expiresAtMs)
+      const stored = this.#find(key, nowMs)
+      if (stored?.ended === 0 && stored.expires_at_ms < expiresAtMs) {
+        this.#setOwner(key, expiresAtMs, 0)
+      }
     })
   }
 
@@ -155,24 +157,22 @@ export class SqliteDataStore implements DataStore {
     return this.#db.close()
   }
 
-  /** `gone`: there is no row, or it has expired and its fields must not be read. */
-  #stateOf(key: string, nowMs: number): OwnerState {
-    const row = this.#owner.get(key)
-    if (row === undefined || Number(row.expires_at_ms) <= nowMs) return 'gone'
-    return row.ended === 1 ? 'ended' : 'live'
+  /** Returns null if there is no row, or if it has expired: its fields must not be read. */
+  #find(key: string, nowMs: number): OwnerRow | null {
+    const row = this.#owner.get(key) as OwnerRow | undefined
+    return row === undefined || row.expires_at_ms <= nowMs ? null : row
   }
 
-  #extend(key: string, state: OwnerState, expiresAtMs: number): void {
-    const isLater = state === 'gone' || Number(this.#owner.get(key)?.expires_at_ms) < expiresAtMs
-    if (isLater) this.#setOwner(key, expiresAtMs, 0)
-  }
-
-  #find(key: string, field: string): FoundField | null {
+  #findField(key: string, field: string): FoundField | null {
     return (this.#field.get(key, field) as unknown as FoundField | undefined) ?? null
   }
 }
 
-type OwnerState = 'live' | 'ended' | 'gone'
+interface OwnerRow {
+  readonly expires_at_ms: number
+  /** 1 if writes are refused. */
+  readonly ended: number
+}
 
 interface FoundField {
   readonly rowid: number
