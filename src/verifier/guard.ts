@@ -211,8 +211,9 @@ export function challengeHeaders(
     return { 'www-authenticate': challenge(name, [...details, ...resource]) }
   }
   if (error.status === 403) {
-    const details = insufficientScope(requiredScope)
-    return { 'www-authenticate': challenge(scheme, [...details, ...resource]) }
+    const scope = isScopeList(requiredScope) ? [`scope="${requiredScope}"`] : []
+    const details = ['error="insufficient_scope"', ...scope, ...resource]
+    return { 'www-authenticate': challenge(scheme, details) }
   }
   if (error.status === 503) return { 'retry-after': String(error.retryAfterSeconds ?? 1) }
   return {}
@@ -250,8 +251,3 @@ const dpopErrors: ReadonlySet<ErrorCode> = new Set([
 
 /** The accepted algorithms of a proof (RFC 9449 §7.1). */
 const acceptedAlgorithms = `algs="${usableAlgorithms.join(' ')}"`
-
-function insufficientScope(requiredScope: string): string[] {
-  const scope = isScopeList(requiredScope) ? [`scope="${requiredScope}"`] : []
-  return ['error="insufficient_scope"', ...scope]
-}

@@ -40,7 +40,8 @@ export class RemoteKeys implements KeySource {
 
   find(kid: string, alg: Algorithm): KeyLookup {
     const { nowMs } = this.#published
-    this.#refreshIfDue(nowMs)
+    // The timer may be late, as after the machine was suspended.
+    if (this.#published.isRefreshDue(nowMs) && !this.#fetching.isRunning) void this.#load()
     return this.#published.find(kid, alg, nowMs)
   }
 
@@ -80,11 +81,6 @@ export class RemoteKeys implements KeySource {
     await this.#fetching.settled()
     await this.#starting.settled()
     await this.#file?.settled()
-  }
-
-  /** Fetches when the timer is late, as after the machine was suspended. */
-  #refreshIfDue(nowMs: number): void {
-    if (this.#published.isRefreshDue(nowMs) && !this.#fetching.isRunning) void this.#load()
   }
 
   /** Resolves after a fetch, or, at the start, as soon as the file has keys. */

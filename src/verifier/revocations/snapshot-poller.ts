@@ -78,7 +78,7 @@ export class SnapshotPoller {
   start(): void {
     if (this.#isStarted) return
     this.#isStarted = true
-    this.#schedule(this.#intervalMs())
+    this.#schedule()
   }
 
   stop(): void {
@@ -103,11 +103,7 @@ export class SnapshotPoller {
     await this.settled()
   }
 
-  #intervalMs(): number {
-    return jittered(this.#options.intervalMs)
-  }
-
-  #schedule(waitMs: number): void {
+  #schedule(waitMs = jittered(this.#options.intervalMs)): void {
     clearTimeout(this.#timer)
     if (this.#isClosed) return
     this.#timer = setTimeout(() => void this.pollNow(), waitMs).unref()
@@ -127,6 +123,6 @@ export class SnapshotPoller {
     this.#hasSucceeded = true
     this.#retryDelay.reset()
     if (hadFailed) onRecovered()
-    if (this.#isStarted) this.#schedule(this.#intervalMs())
+    if (this.#isStarted) this.#schedule()
   }
 }
