@@ -49,6 +49,12 @@ export async function replaceFile(
   }
 }
 
+/** Handles the rejection of a call: null if the file or folder does not exist. */
+export function nullIfAbsent(error: NodeJS.ErrnoException): null {
+  if (error.code === 'ENOENT') return null
+  throw error
+}
+
 /** Makes new names in a folder survive a power failure. Windows has no call for it. */
 export async function syncFolder(folder: string): Promise<void> {
   if (process.platform === 'win32') return

@@ -1,7 +1,7 @@
 import { chmod, type FileHandle, link, open, readdir, rename, rm, stat } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import { GatepassError } from '../core/errors.ts'
-import { createFolder, syncFolder } from '../core/files.ts'
+import { createFolder, nullIfAbsent, syncFolder } from '../core/files.ts'
 import { randomId } from '../core/secrets.ts'
 import { isPostgres } from '../stores/open-stores.ts'
 import { storeUnavailable } from '../stores/store-errors.ts'
@@ -134,18 +134,14 @@ function isKeyFile(file: string): boolean {
 }
 
 async function listFolder(folder: string): Promise<string[]> {
-  try {
-    await refuseWriters(folder)
-    return await readdir(folder)
-  } catch (error) {
-    if (hasCode(error, 'ENOENT')) return []
-    throw error
-  }
+  const stats = await stat(folder).catch(nullIfAbsent)
+  if (stats === null) return []
+  await refuseWriters(folder, stats.mode)
+  return readdir(folder)
 }
 
 /** Refuses a folder that other users may write to: they could replace a key. */
-async function refuseWriters(folder: string): Promise<void> {
-  const { mode } = await stat(folder)
+async function refuseWriters(folder: string, mode: number): Promise<void> {
   if ((mode & 0o002) !== 0) throw invalid(`Anybody may write to ${folder}: chmod 700 it`)
   if ((mode & 0o020) === 0) return
   try {
@@ -159,13 +155,8 @@ async function refuseWriters(folder: string): Promise<void> {
 
 /** Reads a file and refuses it if others may read it: the key signs tokens for any user. */
 async function readPrivately(path: string): Promise<string | null> {
-  let file: FileHandle
-  try {
-    file = await open(path, 'r')
-  } catch (error) {
-    if (hasCode(error, 'ENOENT')) return null
-    throw error
-  }
+  const file = await open(path, 'r').catch(nullIfAbsent)
+  if (file === null) return null
   try {
     const { mode } = await file.stat()
     if ((mode & 0o077) !== 0) throw invalid(`${path} is open to others: chmod 600 it`)
@@ -202,13 +193,9 @@ async function linkIfAbsent(from: string, to: string): Promise<boolean> {
     await link(from, to)
     return true
   } catch (error) {
-    if (hasCode(error, 'EEXIST')) return false
+    if ((error as NodeJS.ErrnoException).code === 'EEXIST') return false
     throw error
   }
-}
-
-function hasCode(error: unknown, code: string): boolean {
-  return error instanceof Error && 'code' in error && error.code === code
 }
 
 function invalid(why: string): GatepassError {

@@ -10,7 +10,7 @@ import {
   isGatepassError,
   refreshTokenEndedCodes,
 } from '../../core/errors.ts'
-import { createFolder, replaceFile, syncFolder } from '../../core/files.ts'
+import { createFolder, nullIfAbsent, replaceFile, syncFolder } from '../../core/files.ts'
 import { randomId } from '../../core/secrets.ts'
 import { withFileLock } from '../../stores/sqlite/database.ts'
 import type { CliContext } from '../context.ts'
@@ -232,10 +232,7 @@ function stateFolder(env: CliContext['env']): string {
 }
 
 async function readOwnFile(path: string): Promise<string | null> {
-  const file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK).catch((error) => {
-    if (error.code === 'ENOENT') return null
-    throw error
-  })
+  const file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK).catch(nullIfAbsent)
   if (file === null) return null
   try {
     const stats = await file.stat()
