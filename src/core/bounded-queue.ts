@@ -1,4 +1,3 @@
-import { type Clock, monotonicClock } from './clock.ts'
 import { GatepassError } from './errors.ts'
 
 export interface QueueLimits {
@@ -37,7 +36,6 @@ interface Entry<Job, Result> extends PromiseWithResolvers<Result> {
  */
 export class BoundedQueue<Job, Result> {
   readonly #limits: QueueLimits
-  readonly #clock: Clock
   readonly #runBatch: RunBatch<Job, Result>
   /** In order of arrival. */
   readonly #waiting = new Set<Entry<Job, Result>>()
@@ -45,9 +43,8 @@ export class BoundedQueue<Job, Result> {
   #runningJobs = 0
   #averageMs = initialDurationMs
 
-  constructor(limits: QueueLimits, clock: Clock, runBatch: RunBatch<Job, Result>) {
+  constructor(limits: QueueLimits, runBatch: RunBatch<Job, Result>) {
     this.#limits = limits
-    this.#clock = clock
     this.#runBatch = runBatch
   }
 
@@ -85,11 +82,12 @@ export class BoundedQueue<Job, Result> {
     this.#runningBatches += 1
     this.#runningJobs += batch.length
     for (const { deadline } of batch) clearTimeout(deadline)
-    const startedAtMs = this.#clock.nowMs()
+    // Unlike the time of day, this time does not jump.
+    const startedAtMs = performance.now()
     const results = await this.#settle(batch.map(({ job }) => job))
     this.#runningBatches -= 1
     this.#runningJobs -= batch.length
-    this.#recordDuration(this.#clock.nowMs() - startedAtMs, batch.length)
+    this.#recordDuration(performance.now() - startedAtMs, batch.length)
     // Starts the next batch before the callers resume, so that the slot is never idle.
     this.#startNext()
     for (const [index, { resolve, reject }] of batch.entries()) {
@@ -117,7 +115,7 @@ export class BoundedQueue<Job, Result> {
 
   #recordDuration(batchMs: number, jobs: number): void {
     const limitMs = maxDurationInWaits * this.#limits.maxWaitMs
-    const durationMs = Math.min(Math.max(0, batchMs / jobs), limitMs)
+    const durationMs = Math.min(batchMs / jobs, limitMs)
     this.#averageMs += (durationMs - this.#averageMs) * (1 - (1 - newestWeight) ** jobs)
   }
 
@@ -165,7 +163,7 @@ export class PerKeyQueue {
   }
 
   #create(): KeyQueue {
-    const queue = new BoundedQueue<Work, unknown>(this.#limits, monotonicClock, (works) =>
+    const queue = new BoundedQueue<Work, unknown>(this.#limits, (works) =>
       Promise.allSettled(works.map((work) => work())),
     )
     return { queue, users: 0 }

@@ -6,9 +6,6 @@ export interface Clock {
 
 export const systemClock: Clock = { nowMs: () => Date.now() }
 
-/** Measures durations: it does not jump, and starts with the process instead of 1970. */
-export const monotonicClock: Clock = { nowMs: () => performance.now() }
-
 /** Returns the time in whole seconds since 1970, the NumericDate of RFC 7519 §2. */
 export function nowSeconds(clock: Clock): number {
   return Math.floor(clock.nowMs() / 1000)

@@ -1,6 +1,11 @@
+import { mock } from 'node:test'
 import t from 'tap'
 import { BoundedQueue, type QueueLimits } from '../../src/core/bounded-queue.ts'
 import { FakeClock } from '../support/clock.ts'
+
+/** The queue measures durations by it. */
+const clock = new FakeClock(0)
+mock.method(performance, 'now', () => clock.nowMs())
 
 /** Work that ends on demand. */
 function work() {
@@ -18,18 +23,17 @@ type WorkQueue = BoundedQueue<Work, unknown>
 
 /** A queue that records the size of its batches. */
 function queueWith(limits: Partial<QueueLimits>) {
-  const clock = new FakeClock(0)
   const all = { maxConcurrent: 1, maxQueued: 100, maxWaitMs: 60_000, ...limits }
   const groups: number[] = []
-  const queue: WorkQueue = new BoundedQueue(all, clock, (works) => {
+  const queue: WorkQueue = new BoundedQueue(all, (works) => {
     groups.push(works.length)
     return Promise.allSettled(works.map((work) => work()))
   })
-  return { queue, clock, groups }
+  return { queue, groups }
 }
 
 /** Runs jobs of a duration until the average has converged to it. */
-async function teach(queue: WorkQueue, clock: FakeClock, durationMs: number) {
+async function teach(queue: WorkQueue, durationMs: number) {
   for (let round = 0; round < 100; round += 1) {
     await queue.run(async () => {
       clock.advanceMs(durationMs)
@@ -76,8 +80,8 @@ t.test('a free slot goes to the job that waits longest', async (t) => {
 })
 
 t.test('a full queue rejects with the time that it takes to drain', async (t) => {
-  const { queue, clock } = queueWith({ maxConcurrent: 2, maxQueued: 10 })
-  await teach(queue, clock, 4000)
+  const { queue } = queueWith({ maxConcurrent: 2, maxQueued: 10 })
+  await teach(queue, 4000)
   const works = Array.from({ length: 12 }, work)
   const answers = works.map(({ run }) => queue.run(run))
   const refused = work()
@@ -92,8 +96,8 @@ t.test('a full queue rejects with the time that it takes to drain', async (t) =>
   t.equal(await queue.run(async () => 'open again'), 'open again')
 })
 
-t.test('Retry-After stays within 1 to 60 s when the clock jumps', async (t) => {
-  const { queue, clock } = queueWith({ maxQueued: 1, maxWaitMs: 600_000 })
+t.test('Retry-After stays within 1 to 60 s', async (t) => {
+  const { queue } = queueWith({ maxQueued: 1, maxWaitMs: 600_000 })
   const overloaded = async (retryAfterSeconds: number) => {
     const works = [work(), work()]
     const answers = works.map(({ run }) => queue.run(run))
@@ -101,10 +105,6 @@ t.test('Retry-After stays within 1 to 60 s when the clock jumps', async (t) => {
     for (const one of works) one.resolve('done')
     await Promise.all(answers)
   }
-  await overloaded(1)
-  await queue.run(async () => {
-    clock.advanceMs(-3_600_000)
-  })
   await overloaded(1)
   await queue.run(async () => {
     clock.advanceMs(3_600_000)
@@ -121,8 +121,8 @@ t.test('a failed job frees its slot', async (t) => {
 })
 
 t.test('a job that cannot start in time is rejected on arrival', async (t) => {
-  const { queue, clock } = queueWith({ maxConcurrent: 2, maxWaitMs: 5000 })
-  await teach(queue, clock, 4000)
+  const { queue } = queueWith({ maxConcurrent: 2, maxWaitMs: 5000 })
+  await teach(queue, 4000)
   const works = Array.from({ length: 4 }, work)
   const answers = works.map(({ run }) => queue.run(run))
   const refused = work()
@@ -146,8 +146,8 @@ t.test('a job whose deadline passes is rejected, and the next job runs', async (
   t.strictSame([late.isStarted(), next.isStarted()], [false, true])
 })
 
-t.test('a clock jump does not block the queue for long', async (t) => {
-  const { queue, clock } = queueWith({ maxWaitMs: 2000 })
+t.test('a process that stood still does not refuse jobs for long', async (t) => {
+  const { queue } = queueWith({ maxWaitMs: 2000 })
   await queue.run(async () => {
     clock.advanceMs(3_600_000)
   })
@@ -211,10 +211,9 @@ t.test('the jobs of a batch resolve together', async (t) => {
 })
 
 t.test('a rejected batch rejects all its jobs', async (t) => {
-  const clock = new FakeClock(0)
   const limits = { maxConcurrent: 1, maxQueued: 10, maxWaitMs: 60_000, maxBatch: 2 }
   let isBroken = false
-  const queue = new BoundedQueue<string, string>(limits, clock, async (jobs) => {
+  const queue = new BoundedQueue<string, string>(limits, async (jobs) => {
     await turn()
     if (isBroken) throw new Error('out of order')
     return jobs.map((value) => ({ status: 'fulfilled', value }))
@@ -229,8 +228,8 @@ t.test('a rejected batch rejects all its jobs', async (t) => {
 })
 
 t.test('all but one job of a running batch count as waiting', async (t) => {
-  const { queue, clock } = queueWith({ maxBatch: 3, maxWaitMs: 10_000 })
-  await teach(queue, clock, 1000)
+  const { queue } = queueWith({ maxBatch: 3, maxWaitMs: 10_000 })
+  await teach(queue, 1000)
   const works = Array.from({ length: 11 }, work)
   const answers = works.map(({ run }) => queue.run(run))
   await t.rejects(queue.run(work().run), { code: 'overloaded' }, 'ten wait')

@@ -3,7 +3,6 @@ import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
 import { BoundedQueue } from '../../core/bounded-queue.ts'
-import { monotonicClock } from '../../core/clock.ts'
 import { GatepassError } from '../../core/errors.ts'
 import { programBeside } from '../../core/files.ts'
 import { equalBytes } from '../../core/secrets.ts'
@@ -76,10 +75,10 @@ export class PasswordHasher {
     this.#deriver = deriver
     const derive = (jobs: readonly HashJob[]) => deriver.derive(jobs)
     const limits = { maxConcurrent, maxQueued, maxWaitMs, maxBatch }
-    this.#queue = new BoundedQueue(limits, monotonicClock, derive)
+    this.#queue = new BoundedQueue(limits, derive)
     // bcrypt takes several times as long. A queue of its own keeps it from delaying other logins.
     const bcryptLimits = { maxConcurrent: 1, maxQueued, maxWaitMs }
-    this.#bcryptQueue = new BoundedQueue(bcryptLimits, monotonicClock, derive)
+    this.#bcryptQueue = new BoundedQueue(bcryptLimits, derive)
     this.#decoy = { parameters: this.#newParameters(), digest: randomBytes(digestBytes) }
   }
 

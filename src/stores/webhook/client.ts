@@ -61,10 +61,8 @@ export class WebhookClient {
     const { maxConcurrent = 64, maxQueued = 1_000 } = options
     this.#endpoint = { url, keys: secrets.map(keyOfSecret), clock }
     this.#timeoutMs = timeoutMs
-    this.#queue = new BoundedQueue(
-      { maxConcurrent, maxQueued, maxWaitMs: timeoutMs },
-      clock,
-      (calls) => Promise.allSettled(calls.map((call) => this.#send(call))),
+    this.#queue = new BoundedQueue({ maxConcurrent, maxQueued, maxWaitMs: timeoutMs }, (calls) =>
+      Promise.allSettled(calls.map((call) => this.#send(call))),
     )
     this.#calls = new InFlightCalls(maxConcurrent + maxQueued)
     this.#breaker = new CircuitBreaker({ openFor, clock, isFailure: isOutage })

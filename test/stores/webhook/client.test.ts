@@ -56,6 +56,19 @@ for (const [what, outage] of Object.entries(outages)) {
   })
 }
 
+t.test('I11: a jump of the clock during a call does not fill the queue', async (t) => {
+  const clock = new FakeClock(Date.now())
+  const jump: Handler = (request, response) => {
+    clock.advanceMs(60_000)
+    signed(none)(request, response)
+  }
+  const userBase = await TestUserBase.start(t, inTurn(jump, signed(none)))
+  const store = openStore(t, userBase.url, { clock, maxConcurrent: 1, timeoutMs: 2_000 })
+  await store.findByLoginName('ada')
+  const burst = Array.from({ length: 10 }, () => store.findByLoginName('ada'))
+  await t.resolves(Promise.all(burst))
+})
+
 t.test('a call with a response is not repeated', async (t) => {
   const userBase = await TestUserBase.start(t, signed({}, { status: 500 }))
   const store = openStore(t, userBase.url)
