@@ -27,7 +27,8 @@ export interface PushedResponse {
 /** Stores pushed authorization requests (RFC 9126) until a browser sends their `request_uri`. */
 export class PushedRequests {
   readonly #options: PushedRequestsOptions
-  readonly #publicLimits = new PublicPushLimits()
+  /** Limits the requests of public clients that are kept, as anybody can push them. */
+  readonly #publicLimits = new NetworkLimits(maxPublic)
 
   constructor(options: PushedRequestsOptions) {
     this.#options = options
@@ -40,16 +41,17 @@ export class PushedRequests {
    */
   async push(parameters: RequestParameters, publicAddress: string | null): Promise<PushedResponse> {
     const { store, clock } = this.#options
-    const nowMs = clock.nowMs()
-    const takeBack = publicAddress === null ? null : this.#publicLimits.admit(publicAddress, nowMs)
+    const release = publicAddress === null ? null : this.#admit(publicAddress)
     const requestUri = `${prefix}${randomId()}${randomId()}`
-    const expiresAtMs = nowMs + pushedLifetimeSeconds * 1000
+    const lifetimeMs = pushedLifetimeSeconds * 1000
     try {
-      await store.putOneTime(idOf(requestUri), JSON.stringify(parameters), expiresAtMs)
+      const payload = JSON.stringify(parameters)
+      await store.putOneTime(idOf(requestUri), payload, clock.nowMs() + lifetimeMs)
     } catch (error) {
-      takeBack?.()
+      release?.()
       throw error
     }
+    if (release !== null) setTimeout(release, lifetimeMs).unref()
     return { request_uri: requestUri, expires_in: pushedLifetimeSeconds }
   }
 
@@ -74,45 +76,16 @@ export class PushedRequests {
     if (parameters.client_id !== clientId) throw new GatepassError('request_uri_invalid')
     return { parameters, pushedId }
   }
+
+  /** @throws `overloaded` if too many requests are kept for the network of this address */
+  #admit(address: string): () => void {
+    const release = this.#publicLimits.admit(address)
+    if (release !== null) return release
+    throw new GatepassError('overloaded', { retryAfterSeconds: pushedLifetimeSeconds })
+  }
 }
 
 /** The store has only a digest, so a reader of the store has no `request_uri`. */
 function idOf(requestUri: string): string {
   return `par.${digestText(requestUri)}`
-}
-
-interface KeptRequest {
-  readonly pushedAtMs: number
-  readonly release: () => void
-}
-
-/** Limits the pushed requests of public clients, as anybody can push them. */
-class PublicPushLimits {
-  readonly #limits = new NetworkLimits(maxPublic)
-  /** Oldest first. */
-  readonly #kept = new Set<KeptRequest>()
-
-  /**
-   * Returns a function that takes the request back, because it was not stored.
-   *
-   * @throws `overloaded` if too many requests are kept for the network of this address
-   */
-  admit(address: string, nowMs: number): () => void {
-    for (const kept of this.#kept) {
-      // A time in the future is from before the clock was set back.
-      if (kept.pushedAtMs <= nowMs && nowMs < kept.pushedAtMs + pushedLifetimeSeconds * 1000) break
-      this.#remove(kept)
-    }
-    const release = this.#limits.admit(address)
-    if (release === null) {
-      throw new GatepassError('overloaded', { retryAfterSeconds: pushedLifetimeSeconds })
-    }
-    const kept = { pushedAtMs: nowMs, release }
-    this.#kept.add(kept)
-    return () => this.#remove(kept)
-  }
-
-  #remove(kept: KeptRequest): void {
-    if (this.#kept.delete(kept)) kept.release()
-  }
 }
