@@ -36,26 +36,22 @@ export class HostCookie {
 
   /** @throws `cookie_duplicated` if it was sent twice: somebody else planted one of them */
   read(request: FastifyRequest): string | undefined {
-    const values = this.readAll(request)
-    if (values.length > 1) throw new GatepassError('cookie_duplicated')
-    return values[0]
-  }
-
-  protected readAll({ headers: { cookie = '' } }: FastifyRequest): string[] {
+    const { cookie = '' } = request.headers
     const start = `${this.name}=`
     // Browsers ignore only spaces and tabs around a name. If other white space counted as none, another
     // host could set this cookie despite its prefix.
     const pairs = cookie.split(/;[ \t]*/).filter((pair) => pair.startsWith(start))
-    return pairs.map((pair) => pair.slice(start.length))
+    return pairs.length > 1 ? this.onDuplicate() : pairs[0]?.slice(start.length)
+  }
+
+  protected onDuplicate(): undefined {
+    throw new GatepassError('cookie_duplicated')
   }
 }
 
 /** A cookie that counts as none if it was sent twice: another site may have planted one of them. */
 export class LenientCookie extends HostCookie {
-  override read(request: FastifyRequest): string | undefined {
-    const values = this.readAll(request)
-    return values.length > 1 ? undefined : values[0]
-  }
+  protected override onDuplicate(): undefined {}
 }
 
 /** A random id of the browser, to which the forms of the pages are bound. */
