@@ -164,7 +164,7 @@ function listenError(
     const detail = `${port} needs a privilege that this user lacks: choose a port above 1023`
     return unusableSetting(name, detail, error)
   }
-  if (/^(EADDRNOTAVAIL$|ENOTFOUND|EAI_)/.test(code)) {
+  if (/^(EADDRNOTAVAIL$|EINVAL$|ENOTFOUND|EAI_)/.test(code)) {
     return unusableSetting('host', `${settings.host} is not an address of this machine`, error)
   }
   return error

@@ -11,6 +11,8 @@ t.test('an address that is not of this machine is a wrong setting', async (t) =>
   for (const [role, host, workers] of [
     ['issuer', '203.0.113.5', '1'],
     ['verifier', 'nowhere.invalid', '2'],
+    // A link-local address without its interface.
+    ['verifier', 'fe80::1', '1'],
   ] as const) {
     const env = { ...serviceEnv, GATEPASS_HOST: host, GATEPASS_WORKERS: workers }
     const { code, stderr } = await run(t, [role], { cwd: createTestFolder(t), env })
