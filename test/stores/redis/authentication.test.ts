@@ -7,9 +7,11 @@ import { patienceMs, patient } from '../../support/patience.ts'
 import { type RedisServer, startCluster, startRedis, startSentinels } from '../../support/redis.ts'
 import { session, t0 } from '../../support/sessions.ts'
 import { createTestFolder } from '../../support/test-folder.ts'
+import { counterStoreContract } from '../counter-store-contract.ts'
 import { dataStoreContract } from '../data-store-contract.ts'
 import { sessionStoreContract } from '../session-store-contract.ts'
 import { detailOfRefusal } from '../unavailable.ts'
+import { startCounters } from './counters.ts'
 
 /** The rights that the store needs. */
 const rule = [
@@ -17,6 +19,11 @@ const rule = [
   ...['+zadd', '+zcard', '+zrange', '+zrem', '+zremrangebyscore', '+pexpiretime', '+pexpireat'],
   ...['+xadd', '+xrange', '+xdel', '+time', '+scan', '+hset', '+hsetnx', '+hmget'],
   '+del',
+]
+/** The rights that the store of counters needs. The library uses `+expire` only for a key without an expiry. */
+const counterRule = [
+  ...['~gp:*', 'resetchannels', '-@all', '+ping', '+eval', '+evalsha', '+get', '+set'],
+  ...['+incrby', '+pttl', '+del'],
 ]
 /** The rights that the store of session data needs. */
 const dataRule = [
@@ -109,6 +116,17 @@ t.test('an ACL user with the documented rights', async (t) => {
     sessionStoreContract(t, open, { expiresByItself: true })
   })
   t.test('needs each of them', async (t) => needsEach(t, server, rule))
+})
+
+t.test('an ACL user with the documented rights for counters', async (t) => {
+  const server = await startRedis(t)
+  await server.ask('ACL', 'SETUSER', 'gatepass', 'on', `>${password}`, ...counterRule)
+  await server.ask('CONFIG', 'RESETSTAT')
+  const url = `redis://gatepass:${quoted}@127.0.0.1:${server.port}`
+  t.test('can do everything', async (t) => {
+    counterStoreContract(t, (t) => startCounters(t, server, url))
+  })
+  t.test('needs each of them', async (t) => needsEach(t, server, counterRule))
 })
 
 t.test('an ACL user with the documented rights for session data', async (t) => {
