@@ -8,30 +8,30 @@ export const maxCookieSeconds = 400 * 86_400
 /** A cookie that no script can read, and that no form or script of another site can send (RFC 6265bis). */
 export class HostCookie {
   readonly name: string
-  readonly #attributes: string
+  readonly #attributes: {
+    readonly path: '/'
+    readonly httpOnly: true
+    readonly sameSite: 'strict' | 'lax'
+    readonly secure: boolean
+  }
 
   /**
    * @param secure adds the prefix `__Host-`, so that no other host can set the cookie
-   * @param sameSite `Lax` sends the cookie when a link or redirect of another site leads here
+   * @param sameSite `lax` sends the cookie when a link or redirect of another site leads here
    */
-  constructor(name: string, secure: boolean, sameSite: 'Strict' | 'Lax' = 'Strict') {
+  constructor(name: string, secure: boolean, sameSite: 'strict' | 'lax' = 'strict') {
     this.name = secure ? `__Host-${name}` : name
-    this.#attributes = `Path=/; HttpOnly; ${secure ? 'Secure; ' : ''}SameSite=${sameSite}`
+    this.#attributes = { path: '/', httpOnly: true, sameSite, secure }
   }
 
-  /**
-   * @param value letters, digits, `-`, `_` and `.`, which need no encoding
-   * @param expiresInSeconds without it the cookie ends with the browser
-   */
+  /** @param expiresInSeconds without it the cookie ends with the browser */
   set(reply: FastifyReply, value: string, expiresInSeconds?: number): void {
-    const maxAge = expiresInSeconds === undefined ? '' : `Max-Age=${expiresInSeconds}; `
-    // Fastify keeps the headers of other cookies.
-    reply.header('set-cookie', `${this.name}=${value}; ${maxAge}${this.#attributes}`)
+    const maxAge = expiresInSeconds !== undefined && { maxAge: expiresInSeconds }
+    reply.setCookie(this.name, value, { ...this.#attributes, ...maxAge })
   }
 
   clear(reply: FastifyReply): void {
-    const past = 'Expires=Thu, 01 Jan 1970 00:00:00 GMT'
-    reply.header('set-cookie', `${this.name}=; Max-Age=0; ${past}; ${this.#attributes}`)
+    reply.clearCookie(this.name, this.#attributes)
   }
 
   /** @throws `cookie_duplicated` if it was sent twice: somebody else planted one of them */

@@ -1,3 +1,4 @@
+import cookiePlugin from '@fastify/cookie'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { type Audit, createAudit } from '../issuer/audit.ts'
 import type { DpopNonces } from '../issuer/dpop-nonces.ts'
@@ -96,6 +97,14 @@ const clientUrls = [tokenUrl, revocationUrl, pushedRequestUrl, userInfoUrl]
 /** Registers routes in a scope of their own. */
 export type IssuerRoutes = (scope: FastifyInstance, context: IssuerContext) => void | Promise<void>
 
+/** Lets routes read and set cookies. */
+function withCookies(register: IssuerRoutes): IssuerRoutes {
+  return async (scope, context) => {
+    await scope.register(cookiePlugin, { hook: false })
+    await register(scope, context)
+  }
+}
+
 /** Requires an access token for routes. */
 function withAccessToken(register: IssuerRoutes): IssuerRoutes {
   return async (scope, context) => {
@@ -127,9 +136,9 @@ export function buildIssuerApp(options: IssuerAppOptions): FastifyInstance {
   for (const register of [
     wellKnownRoutes,
     revocationRoutes,
-    signInRoutes,
+    withCookies(signInRoutes),
     oauthRoutes,
-    pageRoutes,
+    withCookies(pageRoutes),
     withAccessToken(userInfoRoutes),
     withAccessToken(accountRoutes),
     ...(hooks.routes ?? []),
@@ -159,8 +168,8 @@ function createContext(app: FastifyInstance, options: IssuerAppOptions): IssuerC
     verifier,
     refreshCookie: new HostCookie(`gatepass${cookieSuffix}`, cookieSecure),
     deviceCookie: new LenientCookie(`gatepass-device${cookieSuffix}`, cookieSecure),
-    signInCookie: new LenientCookie(`gatepass-sign-in${cookieSuffix}`, cookieSecure, 'Lax'),
-    browserCookie: new BrowserCookie(`gatepass-browser${cookieSuffix}`, cookieSecure, 'Lax'),
+    signInCookie: new LenientCookie(`gatepass-sign-in${cookieSuffix}`, cookieSecure, 'lax'),
+    browserCookie: new BrowserCookie(`gatepass-browser${cookieSuffix}`, cookieSecure, 'lax'),
     origins: new OriginGuard([new URL(publicUrl).origin, ...allowedOrigins]),
     targetOf,
     provenKey(request) {
