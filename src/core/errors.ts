@@ -231,8 +231,8 @@ interface SystemError extends Error {
 }
 
 function textOf({ message, code, errors = [] }: SystemError): string {
-  const parts = errors.map(reasonOf).join(', ')
-  return (message || parts || code || 'no reason is known').trim()
+  const text = message || errors.map(reasonOf).join(', ') || code || 'no reason is known'
+  return text.trim()
 }
 
 /** Returns the message of an error without a full stop. */
