@@ -1,7 +1,7 @@
 import { constants, fstatSync, openSync, write, writeSync } from 'node:fs'
 import { type DestinationStream, type Logger, pino, stdSerializers } from 'pino'
 import type { Role, Settings } from '../config/settings.ts'
-import { messagesOf } from '../core/errors.ts'
+import { messagesOf } from '../core/error-text.ts'
 
 /** Creates a logger of JSON lines. After a gap it logs how many lines the output dropped. */
 export function createLogger(

@@ -2,7 +2,8 @@ import cluster from 'node:cluster'
 import type { FastifyInstance } from 'fastify'
 import type { Logger } from 'pino'
 import { environmentName, type Settings } from '../config/settings.ts'
-import { errorCodes, GatepassError, messagesOf } from '../core/errors.ts'
+import { messagesOf } from '../core/error-text.ts'
+import { errorCodes, GatepassError } from '../core/errors.ts'
 import {
   buildAdminApp,
   checkReadiness,

@@ -1,7 +1,8 @@
 import { createInterface } from 'node:readline'
 import { Writable } from 'node:stream'
 import { CommanderError } from 'commander'
-import { GatepassError, messagesOf } from '../core/errors.ts'
+import { messagesOf } from '../core/error-text.ts'
+import { GatepassError } from '../core/errors.ts'
 import type { CliContext } from './context.ts'
 
 type Row = Readonly<Record<string, unknown>>

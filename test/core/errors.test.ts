@@ -1,8 +1,5 @@
-import { once } from 'node:events'
-import { connect } from 'node:net'
 import t from 'tap'
-import { freePort } from '../../scripts/free-port.ts'
-import { GatepassError, isGatepassError, messagesOf } from '../../src/core/errors.ts'
+import { GatepassError, isGatepassError } from '../../src/core/errors.ts'
 
 t.test('there is no error with an unknown code', async (t) => {
   for (const unknown of ['token_expird', 'toString', undefined]) {
@@ -37,22 +34,4 @@ t.test('the codes of isGatepassError narrow the type, and leave the other errors
   const codes = ['token_expired', 'token_not_yet_valid', 'token_revoked'] as const
   const answers = codes.map((code) => isFinal(new GatepassError(code)))
   t.same(answers, [false, true, true])
-})
-
-t.test('the messages of an error say why each address of a host was not reached', async (t) => {
-  const port = await freePort()
-  const socket = connect({
-    host: 'auth.example.com',
-    port,
-    lookup: (_host, _options, done) => {
-      done(null, [
-        { address: '::1', family: 6 },
-        { address: '127.0.0.1', family: 4 },
-      ])
-    },
-  })
-  const cause = await once(socket, 'connect').catch((error) => error)
-  t.ok(cause instanceof AggregateError)
-  const text = messagesOf(new TypeError('fetch failed.', { cause }))
-  t.match(text, /^fetch failed: connect E\w+ ::1.*, connect ECONNREFUSED 127\.0\.0\.1/)
 })

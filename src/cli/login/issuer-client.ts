@@ -1,6 +1,7 @@
 import { hostname } from 'node:os'
 import * as z from 'zod'
-import { type ErrorCode, errorCodes, GatepassError, messagesOf } from '../../core/errors.ts'
+import { messagesOf } from '../../core/error-text.ts'
+import { type ErrorCode, errorCodes, GatepassError } from '../../core/errors.ts'
 import { parseJson } from '../../core/json.ts'
 import { formatForm } from '../../oauth/form.ts'
 import { readBody, readSeconds } from '../../verifier/http-client.ts'

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { systemClock } from '../../core/clock.ts'
-import { reasonOf } from '../../core/errors.ts'
+import { reasonOf } from '../../core/error-text.ts'
 import { digest } from '../../core/secrets.ts'
 import { CircuitBreaker } from '../circuit-breaker.ts'
 import { InFlightCalls, withDeadline } from '../in-flight-calls.ts'

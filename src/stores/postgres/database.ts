@@ -12,7 +12,8 @@ import {
   type QueryResultRow,
   types,
 } from 'pg'
-import { GatepassError, isGatepassError, reasonOf } from '../../core/errors.ts'
+import { reasonOf } from '../../core/error-text.ts'
+import { GatepassError, isGatepassError } from '../../core/errors.ts'
 import { InFlightCalls } from '../in-flight-calls.ts'
 import {
   type AppliedMigration,

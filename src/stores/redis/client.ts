@@ -2,7 +2,7 @@ import { hash } from 'node:crypto'
 import { once } from 'node:events'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { backoffMs } from '../../core/backoff.ts'
-import { reasonOf } from '../../core/errors.ts'
+import { reasonOf } from '../../core/error-text.ts'
 import { InFlightCalls, withDeadline } from '../in-flight-calls.ts'
 import {
   type ConnectionFactory,

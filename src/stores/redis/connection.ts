@@ -8,7 +8,8 @@ import {
   type RedisClientOptions,
 } from '@redis/client'
 import { backoffMs } from '../../core/backoff.ts'
-import { type GatepassError, reasonOf } from '../../core/errors.ts'
+import { reasonOf } from '../../core/error-text.ts'
+import type { GatepassError } from '../../core/errors.ts'
 import type { ServerAddress, TlsFiles } from '../server-url.ts'
 import { storeUnavailable, tlsFailure } from '../store-errors.ts'
 import { type RedisCredentials, type RedisTarget, urlParser } from './url.ts'

@@ -1,5 +1,6 @@
 import type { Clock } from '../../core/clock.ts'
-import { GatepassError, messagesOf } from '../../core/errors.ts'
+import { messagesOf } from '../../core/error-text.ts'
+import { GatepassError } from '../../core/errors.ts'
 import type { JsonValue } from '../../core/json.ts'
 import type { Algorithm } from '../../tokens/algorithms.ts'
 import { parseStrictJson } from '../../tokens/strict-decoding.ts'

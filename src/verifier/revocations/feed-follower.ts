@@ -1,5 +1,5 @@
 import { type Clock, nowSeconds } from '../../core/clock.ts'
-import { messagesOf } from '../../core/errors.ts'
+import { messagesOf } from '../../core/error-text.ts'
 import { waitAtMost } from '../../core/promise.ts'
 import type { AccessTokenClaims } from '../../tokens/access-token.ts'
 import {
