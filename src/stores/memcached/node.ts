@@ -66,7 +66,7 @@ export class MemcachedNode {
     try {
       return await this.#calls.run(() => this.#breaker.run(() => this.#runWithDeadline(call)))
     } catch (error) {
-      throw storeUnavailable(error, `Memcached at ${nameOf(this.#settings.address)} failed.`)
+      throw storeUnavailable(error, `Memcached at ${this.name} failed.`)
     }
   }
 

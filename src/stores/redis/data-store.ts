@@ -35,8 +35,9 @@ interface EndedOwner {
 
 /**
  * Session data in Redis 7 or later, or Valkey: one server, a Cluster, or a primary behind sentinels.
- * Without a Cluster, reads of one turn of the event loop share a call, and changes share a script. Without `replicas` a
- * fail-over may lose the last changes; see docs/stores.md for the settings of the server.
+ * Without a Cluster, the reads of one turn of the event loop share a call, and its changes share a
+ * script. Without `replicas` a fail-over may lose the last changes; see docs/stores.md for the
+ * settings of the server.
  */
 export class RedisDataStore implements DataStore {
   readonly #client: RedisClient
