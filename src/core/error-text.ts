@@ -14,8 +14,13 @@ export function reasonOf(error: Error): string {
   return textOf(error).replace(/\.$/, '')
 }
 
-/** Returns the messages of an error and its causes: the reason of `fetch failed` is its cause. */
-export function messagesOf(error: Error): string {
+/**
+ * Returns the messages of an error and its causes: the reason of `fetch failed` is its cause.
+ *
+ * @param maxCauses ends a cycle of causes
+ */
+export function messagesOf(error: Error, maxCauses = 10): string {
   const { cause } = error
-  return cause instanceof Error ? `${reasonOf(error)}: ${messagesOf(cause)}` : textOf(error)
+  if (!(cause instanceof Error) || maxCauses === 0) return textOf(error)
+  return `${reasonOf(error)}: ${messagesOf(cause, maxCauses - 1)}`
 }

@@ -21,3 +21,9 @@ t.test('the messages of an error say why each address of a host was not reached'
   const text = messagesOf(new TypeError('fetch failed.', { cause }))
   t.match(text, /^fetch failed: connect E\w+ ::1.*, connect ECONNREFUSED 127\.0\.0\.1/)
 })
+
+t.test('an error that is its own cause has an end', async (t) => {
+  const error = new Error('again.')
+  error.cause = error
+  t.equal(messagesOf(error), `${'again: '.repeat(10)}again.`)
+})
