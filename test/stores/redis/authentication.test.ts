@@ -100,8 +100,7 @@ t.test('the user `default` with a password', async (t) => {
 })
 
 t.test('an ACL user with the documented rights', async (t) => {
-  const server = await startRedis(t)
-  await server.ask('ACL', 'SETUSER', 'gatepass', 'on', `>${password}`, ...rule)
+  const { server, url } = await startWithRights(t, rule)
   const host = `127.0.0.1:${server.port}`
   t.match(await refused(t, `redis://gatepass:other@${host}`), /password/)
   t.match(await refused(t, `redis://nobody:${quoted}@${host}`), /password/)
@@ -111,7 +110,7 @@ t.test('an ACL user with the documented rights', async (t) => {
     const open = async () => {
       await server.ask('FLUSHALL')
       await server.ask('SCRIPT', 'FLUSH')
-      return RedisSessionStore.open(`redis://gatepass:${quoted}@${host}`, patient)
+      return RedisSessionStore.open(url, patient)
     }
     sessionStoreContract(t, open, { expiresByItself: true })
   })
@@ -119,10 +118,7 @@ t.test('an ACL user with the documented rights', async (t) => {
 })
 
 t.test('an ACL user with the documented rights for counters', async (t) => {
-  const server = await startRedis(t)
-  await server.ask('ACL', 'SETUSER', 'gatepass', 'on', `>${password}`, ...counterRule)
-  await server.ask('CONFIG', 'RESETSTAT')
-  const url = `redis://gatepass:${quoted}@127.0.0.1:${server.port}`
+  const { server, url } = await startWithRights(t, counterRule)
   t.test('can do everything', async (t) => {
     counterStoreContract(t, (t) => startCounters(t, server, url))
   })
@@ -130,15 +126,20 @@ t.test('an ACL user with the documented rights for counters', async (t) => {
 })
 
 t.test('an ACL user with the documented rights for session data', async (t) => {
-  const server = await startRedis(t)
-  await server.ask('ACL', 'SETUSER', 'gatepass', 'on', `>${password}`, ...dataRule)
-  await server.ask('CONFIG', 'RESETSTAT')
-  const url = `redis://gatepass:${quoted}@127.0.0.1:${server.port}`
+  const { server, url } = await startWithRights(t, dataRule)
   t.test('can do everything', async (t) => {
     dataStoreContract(t, () => RedisDataStore.open(url, patient))
   })
   t.test('needs each of them', async (t) => needsEach(t, server, dataRule))
 })
+
+/** Starts a Redis with the user `gatepass`, who has these rights. */
+async function startWithRights(t: Test, rule: readonly string[]) {
+  const server = await startRedis(t)
+  await server.ask('ACL', 'SETUSER', 'gatepass', 'on', `>${password}`, ...rule)
+  await server.ask('CONFIG', 'RESETSTAT')
+  return { server, url: `redis://gatepass:${quoted}@127.0.0.1:${server.port}` }
+}
 
 /** Checks that each right of a rule was used, and that no command was refused. */
 async function needsEach(t: Test, server: RedisServer, rule: readonly string[]): Promise<void> {
