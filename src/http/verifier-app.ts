@@ -42,7 +42,7 @@ export function buildVerifierApp(options: VerifierAppOptions): FastifyInstance {
   app.register(async (scope) => {
     await allowOriginsWithToken(scope, allowedOrigins)
     const userRoutes = collectRoutes(scope)
-    // In a scope of their own: a preflight carries no token.
+    // The guard has a scope of its own, because a preflight carries no token.
     await scope.register(async (guarded) => {
       await guarded.register(gatepassAuth, { verifier, requestTarget, onRefused: throwRefusal })
       whoamiRoute(guarded)

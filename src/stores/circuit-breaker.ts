@@ -35,7 +35,7 @@ type State =
 export class CircuitBreaker {
   readonly #options: CircuitBreakerOptions
   #state: State = { name: 'closed', failures: 0 }
-  /** The cause of the rejections while the circuit is open: no call that is rejected can tell it. */
+  /** Each rejected call reports this cause of the outage. */
   #lastFailure: unknown
 
   constructor(options: CircuitBreakerOptions) {
