@@ -4,8 +4,8 @@ import type { Page } from './page.ts'
 import { jsonOf, Refused } from './server.ts'
 import type { Traffic } from './traffic.ts'
 
-/** Any replica may respond, even the replica that responded last. */
-const maxReloads = 8
+/** A replica is chosen at random, so one of two responds this often in a row once in 16 million times. */
+const maxReloads = 24
 
 /** Starts the cart. It is session data, so every replica shows the same cart. */
 export function startCartCard({ auth, feed, traffic }: Page): void {

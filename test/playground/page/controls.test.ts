@@ -107,6 +107,21 @@ t.test('the cart is the same at every replica and after a reload', async (t) => 
   await textOf(page, '#cart', /^1 ×\s*Felt hat/)
 })
 
+t.test('the cart loads until another replica responds', async (t) => {
+  const page = await playground.openSignedIn(t)
+  const first = (await textOf(page, '#cart-replica', /shop-\d/)).replace('response from ', '')
+  let left = 12
+  await page.route('**/playground/shop/cart', async (route) => {
+    const headers = { ...route.request().headers(), 'sec-fetch-site': 'same-origin' }
+    const response = await route.fetch({ headers })
+    const replica = left-- > 0 ? first : 'shop-9'
+    await route.fulfill({ response, headers: { ...response.headers(), 'x-replica': replica } })
+  })
+  await page.locator('#reload-cart').click()
+  await textOf(page, '#cart-replica', /shop-9/)
+  await page.unrouteAll({ behavior: 'ignoreErrors' })
+})
+
 t.test('no request fails while replicas are stopped and added', async (t) => {
   const page = await playground.openSignedIn(t)
   await page.locator('input[value="10"]').focus()
