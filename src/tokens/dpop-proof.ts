@@ -35,6 +35,9 @@ export interface DpopClaims {
   readonly htu: string
   /** Time of signing, in whole seconds since 1970. */
   readonly iat: number
+  /** The proof is rejected before `nbf`, and from `exp` on (RFC 7519 §4.1). */
+  readonly nbf: number
+  readonly exp: number
   /** Id of the proof. */
   readonly jti: string
   /** SHA-256 of the access token, in base64url; null in a request for a token. */
@@ -86,15 +89,17 @@ export function invalidProof(reason: string): GatepassError {
 function readClaims(payloadBytes: Buffer): DpopClaims {
   const claims = parseStrictJson(payloadBytes)
   if (!isJsonObject(claims)) throw invalidProof('its payload is not a JSON object')
-  const { htm, htu, iat, jti, ath = null, nonce } = claims
+  const { htm, htu, iat, nbf = 0, exp = Number.MAX_SAFE_INTEGER, jti, ath = null, nonce } = claims
   const isValid =
     isText(htm, maxMethodLength) &&
     isText(htu, maxUriLength) &&
     isText(jti, maxJtiLength) &&
     (ath === null || typeof ath === 'string') &&
-    isFractionalDate(iat)
+    isFractionalDate(iat) &&
+    isFractionalDate(nbf) &&
+    isFractionalDate(exp)
   if (!isValid) throw invalidProof('a claim is missing or invalid')
-  const claimed = { htm, htu, iat: Math.floor(iat), jti, ath }
+  const claimed = { htm, htu, iat: Math.floor(iat), nbf, exp, jti, ath }
   return { ...claimed, nonce: typeof nonce === 'string' ? nonce : null }
 }
 

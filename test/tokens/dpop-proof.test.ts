@@ -21,7 +21,8 @@ const proof = (parts: TokenParts = {}) => mint(key, { header, payload, ...parts 
 
 t.test('parses a proof and imports its key', async (t) => {
   const parsed = parseDpopProof(proof())
-  t.same(parsed.claims, { ...payload, ath: null, nonce: null })
+  const defaults = { nbf: 0, exp: Number.MAX_SAFE_INTEGER, ath: null, nonce: null }
+  t.same(parsed.claims, { ...payload, ...defaults })
   t.match(importProofKey(parsed), { alg: 'ES256', kid: parsed.jkt, signatureBytes: 64 })
 })
 
@@ -102,6 +103,10 @@ const badClaims = [
   ...['', 7, long].map((htm) => ({ ...payload, htm })),
   ...['', 7, long].map((htu) => ({ ...payload, htu })),
   ...['1795478400', -1, null, 2 ** 53].map((iat) => ({ ...payload, iat })),
+  ...['1795478400', -1, null, 2 ** 53].flatMap((time) => [
+    { ...payload, nbf: time },
+    { ...payload, exp: time },
+  ]),
   ...[7, [], {}].map((ath) => ({ ...payload, ath })),
 ]
 t.test('refuses missing, huge and invalid claims', async (t) => {

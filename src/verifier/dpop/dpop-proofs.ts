@@ -85,7 +85,10 @@ export class DpopProofs {
     checkBinding(proof, request)
     checkTarget(proof, request)
     if (claims.iat < now - this.#maxAgeSeconds) throw invalidProof('it is too old')
-    if (claims.iat > now + clockToleranceSeconds) throw invalidProof('its iat is in the future')
+    if (claims.exp + clockToleranceSeconds <= now) throw invalidProof('it has expired')
+    if (Math.max(claims.iat, claims.nbf) > now + clockToleranceSeconds) {
+      throw invalidProof('its iat or nbf is in the future')
+    }
     if (nonces && (claims.nonce === null || !nonces.isValid(claims.nonce))) {
       throw new GatepassError('use_dpop_nonce')
     }

@@ -55,6 +55,8 @@ const wrong: Record<string, ProofParts> = {
   'no token': { token: '' },
   'a time too long ago': { iat: now_s - 60 - 1 },
   'a time ahead': { iat: now_s + 6 },
+  'a time that has ended': { claims: { exp: now_s - 5 } },
+  'a time that has not begun': { claims: { nbf: now_s + 6 } },
 }
 for (const [name, parts] of Object.entries(wrong)) {
   t.test(`refuses a proof for ${name}`, async (t) => {
@@ -65,11 +67,12 @@ for (const [name, parts] of Object.entries(wrong)) {
   })
 }
 
-t.test('accepts a proof at both limits of its age, and any form of the URI', async (t) => {
+t.test('accepts a proof at the limits of its times, and any form of the URI', async (t) => {
   const { proofs, request, make } = start()
   for (const parts of [
     { iat: now_s - 60 },
     { iat: now_s + 5 },
+    { claims: { exp: now_s - 4.5, nbf: now_s + 5 } },
     { htu: 'HTTPS://API.test:443/%6Frders?page=2#top' },
   ]) {
     t.equal(proofs.check(await make(parts), request), key.jkt)
