@@ -1,6 +1,6 @@
-import type { OneTimeUse } from '../ports.ts'
+import type { OneTimeStore, OneTimeUse } from '../ports.ts'
 import { defineScript, type RedisClient } from './client.ts'
-import type { ReplicatedWriter } from './replicated-writer.ts'
+import { ReplicatedWriter } from './replicated-writer.ts'
 import { expiryMarginMs } from './session-row.ts'
 
 /**
@@ -35,25 +35,25 @@ return {payload, first}
 const valueKey = (id: string) => `gp:o:${id}`
 
 /** One-time values, beside the sessions: a hash each, which Redis removes. */
-export class RedisOneTimeValues {
+export abstract class RedisOneTimeStore implements OneTimeStore {
   readonly #client: RedisClient
   readonly #writer: ReplicatedWriter
 
-  constructor(client: RedisClient, writer: ReplicatedWriter) {
+  protected constructor(client: RedisClient) {
     this.#client = client
-    this.#writer = writer
+    this.#writer = new ReplicatedWriter(client)
   }
 
-  async put(id: string, payload: string, expiresAtMs: number): Promise<void> {
+  async putOneTime(id: string, payload: string, expiresAtMs: number): Promise<void> {
     await this.#add(id, payload, expiresAtMs, true)
   }
 
   /** Not repeated where it may have happened: the claim of this caller would look like another's. */
-  claim(id: string, expiresAtMs: number): Promise<boolean> {
+  claimOnce(id: string, expiresAtMs: number): Promise<boolean> {
     return this.#add(id, '', expiresAtMs, false)
   }
 
-  async find(id: string, nowMs: number): Promise<string | null> {
+  async findOneTime(id: string, nowMs: number): Promise<string | null> {
     const key = valueKey(id)
     const fields = ['payload', 'expires', 'taken']
     const reply = await this.#client.run((call) => call.command(key, ['HMGET', key, ...fields]))
@@ -62,7 +62,7 @@ export class RedisOneTimeValues {
     return payload && isFree ? String(payload) : null
   }
 
-  take(id: string, takenBy: string, nowMs: number): Promise<OneTimeUse> {
+  takeOneTime(id: string, takenBy: string, nowMs: number): Promise<OneTimeUse> {
     const key = valueKey(id)
     return this.#writer.change([key], async (call) => {
       const reply = await call.script(takeScript, key, [takenBy, String(nowMs)])
@@ -73,7 +73,7 @@ export class RedisOneTimeValues {
     })
   }
 
-  async delete(id: string): Promise<void> {
+  async deleteOneTime(id: string): Promise<void> {
     const key = valueKey(id)
     await this.#writer.change([key], (call) => call.command(key, ['DEL', key]))
   }

@@ -1,6 +1,5 @@
 import { compareAndSet, type StoredValue } from '../compare-and-set.ts'
 import type {
-  OneTimeUse,
   Revocation,
   RotationRequest,
   RotationResult,
@@ -11,7 +10,7 @@ import { decideRotation, revoke } from '../rotation.ts'
 import { Batcher } from './batcher.ts'
 import { type RedisCall, RedisClient, type RedisOptions } from './client.ts'
 import { unavailable } from './connection.ts'
-import { RedisOneTimeValues } from './one-time.ts'
+import { RedisOneTimeStore } from './one-time.ts'
 import { ReplicatedWriter } from './replicated-writer.ts'
 import * as log from './revocation-log.ts'
 import {
@@ -53,17 +52,16 @@ interface Replacement {
  * takes several steps, and any prefix of them is harmless; see docs/architecture.md, "Sessions in Redis".
  * Without a Cluster, refreshes of one turn of the event loop read and replace their rows together.
  */
-export class RedisSessionStore implements SessionStore {
+export class RedisSessionStore extends RedisOneTimeStore implements SessionStore {
   readonly #client: RedisClient
   readonly #writer: ReplicatedWriter
-  readonly #oneTime: RedisOneTimeValues
   readonly #reads: Batcher<string, StoredSession | null>
   readonly #replacements: Batcher<Replacement, boolean>
 
   private constructor(client: RedisClient) {
+    super(client)
     this.#client = client
     this.#writer = new ReplicatedWriter(client)
-    this.#oneTime = new RedisOneTimeValues(client, this.#writer)
     const maxItems = client.isCluster ? 1 : maxSessionsPerCommand
     this.#reads = new Batcher((sids) => this.#readBatch(sids), { maxItems })
     this.#replacements = new Batcher((changes) => this.#replaceBatch(changes), { maxItems })
@@ -192,26 +190,6 @@ export class RedisSessionStore implements SessionStore {
     keptMs: number,
   ): Promise<void> {
     return this.#writer.run((call) => this.#appendToLog(call, { kind, id, atMs: nowMs, keptMs }))
-  }
-
-  putOneTime(id: string, payload: string, expiresAtMs: number): Promise<void> {
-    return this.#oneTime.put(id, payload, expiresAtMs)
-  }
-
-  findOneTime(id: string, nowMs: number): Promise<string | null> {
-    return this.#oneTime.find(id, nowMs)
-  }
-
-  takeOneTime(id: string, takenBy: string, nowMs: number): Promise<OneTimeUse> {
-    return this.#oneTime.take(id, takenBy, nowMs)
-  }
-
-  deleteOneTime(id: string): Promise<void> {
-    return this.#oneTime.delete(id)
-  }
-
-  claimOnce(id: string, expiresAtMs: number): Promise<boolean> {
-    return this.#oneTime.claim(id, expiresAtMs)
   }
 
   /** Removes log entries only: Redis removes sessions and one-time values by itself. */
