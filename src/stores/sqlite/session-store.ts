@@ -155,7 +155,6 @@ const batchPauseMs = 10
 /** Sessions in one SQLite file (`sqlite:`). A rotation runs `decideRotation` inside a write transaction. */
 export class SqliteSessionStore implements SessionStore {
   readonly #db: SqliteDatabase
-  readonly #log: SqliteRevocationLog
   readonly #insert: Change
   readonly #select: StatementSync
   readonly #selectBySub: StatementSync
@@ -166,6 +165,9 @@ export class SqliteSessionStore implements SessionStore {
   readonly #delete: Change
   readonly #selectSliceEnd: StatementSync
   readonly #endSlice: StatementSync
+  readonly #insertRevocation: Change
+  readonly #selectRevocations: StatementSync
+  readonly #deleteExpiredRevocations: Change
   readonly #insertOneTime: Change
   readonly #selectOneTime: StatementSync
   readonly #takeOneTime: StatementSync
@@ -179,7 +181,6 @@ export class SqliteSessionStore implements SessionStore {
       pageBytes,
       functions: { number_of: (sid) => numberOf(String(sid)) },
     })
-    this.#log = new SqliteRevocationLog(this.#db)
     this.#insert = this.#db.prepareChange(
       `INSERT INTO sessions (number, ${sessionColumns})
        VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
@@ -215,6 +216,18 @@ export class SqliteSessionStore implements SessionStore {
          AND expires_at_ms > ?
        RETURNING sid`,
     )
+    this.#insertRevocation = this.#db.prepareChange(
+      'INSERT INTO revocations (kind, id, at_ms, expires_at_ms) VALUES (?, ?, ?, ?)',
+    )
+    this.#selectRevocations = this.#db.prepare(
+      `SELECT position, kind, id, at_ms, expires_at_ms FROM revocations
+       WHERE position > ? ORDER BY position ${boundLimit}`,
+    )
+    // Looks at the oldest entries only: they expire roughly in the order of their positions.
+    this.#deleteExpiredRevocations = this.#db.prepareChange(
+      `DELETE FROM revocations WHERE expires_at_ms <= ? AND position IN
+         (SELECT position FROM revocations ORDER BY position ${boundLimit})`,
+    )
     this.#insertOneTime = this.#db.prepareChange(
       'INSERT INTO one_time (id, payload, expires_at_ms) VALUES (?, ?, ?) ON CONFLICT DO NOTHING',
     )
@@ -243,7 +256,7 @@ export class SqliteSessionStore implements SessionStore {
     return this.#db.write(() => {
       const decision = this.#rotateFound(request) ?? this.#rotateStored(request)
       if (decision.outcome === 'reused') {
-        this.#log.append('session', request.sid, request.nowMs, request.policy.revokedKeptMs)
+        this.#appendToLog('session', request.sid, request.nowMs, request.policy.revokedKeptMs)
       }
       return decision
     })
@@ -265,7 +278,7 @@ export class SqliteSessionStore implements SessionStore {
       const session = this.#load(sid)
       if (session === null || !isLive(session, nowMs)) return false
       this.#save(revoke(session, nowMs, keptMs))
-      this.#log.append('session', sid, nowMs, keptMs)
+      this.#appendToLog('session', sid, nowMs, keptMs)
       return true
     })
   }
@@ -276,7 +289,7 @@ export class SqliteSessionStore implements SessionStore {
       for (const session of live) this.#save(revoke(session, nowMs, keptMs))
       // The entry is written without a live session too, because an access token may outlive its
       // session.
-      this.#log.append('user', sub, nowMs, keptMs)
+      this.#appendToLog('user', sub, nowMs, keptMs)
       return live.length
     })
   }
@@ -302,7 +315,11 @@ export class SqliteSessionStore implements SessionStore {
   }
 
   revocationsAfter(position: string, limit: number): Promise<Revocation[]> {
-    return this.#db.read(() => this.#log.after(position, limit))
+    return this.#db.read(() => {
+      // An unknown position is the start of the log.
+      const rows = this.#selectRevocations.all(Number(position) || 0, limit)
+      return (rows as unknown as RevocationRow[]).map(toRevocation)
+    })
   }
 
   appendRevocation(
@@ -311,7 +328,7 @@ export class SqliteSessionStore implements SessionStore {
     nowMs: number,
     keptMs: number,
   ): Promise<void> {
-    return this.#db.write(() => this.#log.append(kind, id, nowMs, keptMs))
+    return this.#db.write(() => this.#appendToLog(kind, id, nowMs, keptMs))
   }
 
   putOneTime(id: string, payload: string, expiresAtMs: number): Promise<void> {
@@ -348,9 +365,9 @@ export class SqliteSessionStore implements SessionStore {
       }
       const last = slice.length < limit ? undefined : slice.at(-1)
       this.#sweptTo = (last?.number as bigint | undefined) ?? firstNumber
-      const moreInLog = this.#log.removeExpired(nowMs, limit)
+      const removedFromLog = this.#deleteExpiredRevocations(nowMs - followUpMs, limit)
       const removedOneTime = this.#deleteExpiredOneTime(nowMs - oneTimeMarginMs, limit)
-      return last !== undefined || moreInLog || removedOneTime === limit
+      return last !== undefined || removedFromLog === limit || removedOneTime === limit
     })
   }
 
@@ -397,46 +414,13 @@ export class SqliteSessionStore implements SessionStore {
   #save(session: Session): void {
     this.#update(...updateValues(session))
   }
+
+  #appendToLog(kind: Revocation['kind'], id: string, atMs: number, keptMs: number): void {
+    this.#insertRevocation(kind, id, atMs, atMs + keptMs)
+  }
 }
 
 /** Returns the parameters of a statement that updates a session. */
 function updateValues(session: Session) {
   return [...changedValues(session), numberOf(session.sid), session.sid]
-}
-
-/** The revocation log, beside the sessions. The caller runs each change inside a write. */
-class SqliteRevocationLog {
-  readonly #insert: Change
-  readonly #selectAfter: StatementSync
-  readonly #deleteExpired: Change
-
-  constructor(db: SqliteDatabase) {
-    this.#insert = db.prepareChange(
-      'INSERT INTO revocations (kind, id, at_ms, expires_at_ms) VALUES (?, ?, ?, ?)',
-    )
-    this.#selectAfter = db.prepare(
-      `SELECT position, kind, id, at_ms, expires_at_ms FROM revocations
-       WHERE position > ? ORDER BY position ${boundLimit}`,
-    )
-    // Looks at the oldest entries only: they expire roughly in the order of their positions.
-    this.#deleteExpired = db.prepareChange(
-      `DELETE FROM revocations WHERE expires_at_ms <= ? AND position IN
-         (SELECT position FROM revocations ORDER BY position ${boundLimit})`,
-    )
-  }
-
-  append(kind: Revocation['kind'], id: string, atMs: number, keptMs: number): void {
-    this.#insert(kind, id, atMs, atMs + keptMs)
-  }
-
-  after(position: string, limit: number): Revocation[] {
-    // An unknown position is the start of the log.
-    const rows = this.#selectAfter.all(Number(position) || 0, limit)
-    return (rows as unknown as RevocationRow[]).map(toRevocation)
-  }
-
-  /** Removes at most `limit` expired entries. Returns whether there may be more. */
-  removeExpired(nowMs: number, limit: number): boolean {
-    return this.#deleteExpired(nowMs - followUpMs, limit) === limit
-  }
 }
