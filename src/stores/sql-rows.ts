@@ -1,38 +1,8 @@
 import type { JsonObject } from '../core/json.ts'
 import type { Account, OneTimeUse, Revocation, Session } from './ports.ts'
 
-/** The columns of a session, in the order of `sessionValues`. Statements that select them survive added columns. */
-export const sessionColumns = `sid, sub, client_id, scope, amr, user_agent, created_at_ms, ends_at_ms,
-  expires_at_ms, generation, minted_at_ms, presented, idempotency_key, revoked_at_ms, jkt,
-  first_retry_at_ms, last_retry_at_ms, other_key, replay_keys, late_replay_at_ms`
-
 /** Values as both databases take them: Postgres reads 0 and 1 as Boolean values. */
 type SqlValue = string | number | Buffer | null
-
-export function sessionValues(session: Session): SqlValue[] {
-  return [
-    session.sid,
-    session.sub,
-    session.clientId,
-    session.scope,
-    session.amr.join(' '),
-    session.userAgent,
-    session.createdAtMs,
-    session.endsAtMs,
-    session.expiresAtMs,
-    session.generation,
-    session.mintedAtMs,
-    Number(session.presented),
-    session.idempotencyKey,
-    session.revokedAtMs,
-    session.jkt,
-    session.firstRetryAtMs,
-    session.lastRetryAtMs,
-    session.otherKey,
-    session.replayKeys,
-    session.lateReplayAtMs,
-  ]
-}
 
 /** The columns that a rotation or an end changes, in the order of `changedValues`. */
 export const changedColumns = `generation, minted_at_ms, presented, idempotency_key, expires_at_ms,
@@ -54,6 +24,25 @@ export function changedValues(session: Session): SqlValue[] {
   ]
 }
 
+/** The columns of a session, in the order of `sessionValues`. Statements that select them survive added columns. */
+export const sessionColumns = `sid, sub, client_id, scope, amr, user_agent, created_at_ms, ends_at_ms, jkt,
+  ${changedColumns}`
+
+export function sessionValues(session: Session): SqlValue[] {
+  return [
+    session.sid,
+    session.sub,
+    session.clientId,
+    session.scope,
+    session.amr.join(' '),
+    session.userAgent,
+    session.createdAtMs,
+    session.endsAtMs,
+    session.jkt,
+    ...changedValues(session),
+  ]
+}
+
 /** The values of `sessionColumns`, in their order: a row as an object takes SQLite twice as long to read. */
 export type SessionRow = readonly [
   sid: string,
@@ -64,14 +53,14 @@ export type SessionRow = readonly [
   userAgent: string,
   createdAtMs: number,
   endsAtMs: number,
-  expiresAtMs: number,
+  jkt: string | null,
   generation: number,
   mintedAtMs: number,
   /** A number in SQLite. */
   presented: boolean | number,
   idempotencyKey: Uint8Array | null,
+  expiresAtMs: number,
   revokedAtMs: number | null,
-  jkt: string | null,
   firstRetryAtMs: number | null,
   lastRetryAtMs: number | null,
   otherKey: Uint8Array | null,
@@ -89,13 +78,13 @@ export function toSession(row: SessionRow): Session {
     userAgent: row[5],
     createdAtMs: row[6],
     endsAtMs: row[7],
-    expiresAtMs: row[8],
+    jkt: row[8],
     generation: row[9],
     mintedAtMs: row[10],
     presented: Boolean(row[11]),
     idempotencyKey: toBuffer(row[12]),
-    revokedAtMs: row[13],
-    jkt: row[14],
+    expiresAtMs: row[13],
+    revokedAtMs: row[14],
     firstRetryAtMs: row[15],
     lastRetryAtMs: row[16],
     otherKey: toBuffer(row[17]),
