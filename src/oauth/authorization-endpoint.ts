@@ -167,7 +167,11 @@ export class AuthorizationEndpoint {
     if (visitor.hasConsented) {
       if (client.third_party) await consents.grant(client, sub, scope)
       audit('consent.granted', { sub, sid: signIn.sid, client_id: client.client_id })
-    } else if (prompts.has('consent') || (await consents.missing(client, sub, scope)).length > 0) {
+    } else if (
+      prompts.has('consent') ||
+      canBeImpersonated(request) ||
+      (await consents.missing(client, sub, scope)).length > 0
+    ) {
       if (!isSilent) return { kind: 'consent', signIn }
       return this.refuse(pending, 'consent_required', 'The user has to consent.')
     }
@@ -250,6 +254,15 @@ export class AuthorizationEndpoint {
     })
     return withParameters(redirectUri, { code, state, iss: issuer })
   }
+}
+
+/**
+ * Returns whether any program on the device can send the request and receive the response. The user may
+ * have given an earlier consent to another program (RFC 8252 §8.6).
+ */
+function canBeImpersonated({ client, redirectUri }: AuthorizationRequest): boolean {
+  if (!client.third_party || isConfidential(client)) return false
+  return new URL(redirectUri).protocol !== 'https:'
 }
 
 const unreadableHint = 'The id_token_hint is not an ID token of this issuer, or is too old.'

@@ -67,6 +67,41 @@ t.test('cross-site requests: no other site gives consent or signs a user out', a
   t.match((await visitor.submit(consent, allow)).answer, { code: /^gpc_/ }, 'and still signed in')
 })
 
+t.test('another app on the device gets no code by the consent for the first', async (t) => {
+  const https = 'https://prints.example/cb'
+  const redirect_uris = [https, 'http://127.0.0.1/cb', 'com.example.prints:/cb']
+  const secrets = { auth_method: 'client_secret_basic', secret_hashes: [second.hash] }
+  const added = [
+    { ...third, redirect_uris },
+    { ...third, ...secrets, client_id: 'confidential', redirect_uris },
+  ]
+  const issuer = await startOAuth(t, {
+    clients: [...clients, ...added] as unknown as typeof clients,
+  })
+  const visitor = new Visitor(issuer)
+  await visitor.signIn(await visitor.authorize())
+  for (const [client_id, redirect_uri, isAskedAgain] of [
+    ['prints', https, false],
+    ['prints', 'http://127.0.0.1:5000/cb', true],
+    ['prints', 'com.example.prints:/cb', true],
+    ['confidential', 'http://127.0.0.1:5000/cb', false],
+  ] as const) {
+    const ask = (prompt?: string) =>
+      visitor.authorize({ client_id, redirect_uri, ...(prompt && { prompt }) })
+    const { answer } = await visitor.submit(await ask('consent'), { decision: 'allow' })
+    t.match(answer, { code: /^gpc_/ })
+    const { body } = await issuer.token(
+      { ...redemption, client_id, redirect_uri, code: answer?.code ?? '' },
+      client_id === 'confidential' ? basic(client_id, second.secret) : {},
+    )
+    t.match(body, { access_token: /./ }, 'the consent counts for its code')
+    const name = `${client_id} at ${redirect_uri}`
+    t.equal((await ask()).answer === null, isAskedAgain, name)
+    const expected = isAskedAgain ? { error: 'consent_required' } : { code: /^gpc_/ }
+    t.match((await ask('none')).answer, expected, name)
+  }
+})
+
 t.test('clickjacking: no page of the issuer can be framed', async (t) => {
   const issuer = await startOAuth(t, withPrints)
   const visitor = new Visitor(issuer)

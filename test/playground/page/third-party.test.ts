@@ -33,7 +33,7 @@ async function letIn(page: Page): Promise<void> {
   await page.locator('#dashboard').waitFor()
 }
 
-t.test('sign in with consent, call an API, sign out; then no question is asked', async (t) => {
+t.test('sign in with consent, call an API, sign out; then no password is asked', async (t) => {
   const user = await playground.user(t, { locale: 'en-GB' })
   const page = await openApplication(user)
   // The user stops the browser on the way to the issuer.
@@ -72,6 +72,7 @@ t.test('sign in with consent, call an API, sign out; then no question is asked',
   await page.locator('#sign-in').waitFor()
   t.equal(await focusOf(page), 'welcome-title')
   await page.locator('#sign-in').click()
+  await answer(page, 'Allow')
   await textOf(page, '#user-name', /Demo User/)
   t.match(playground.log, '"event":"consent.granted"')
 })
