@@ -233,7 +233,7 @@ const rules = `
 With \`GATEPASS_MODE=production\`, the default:
 
 - \`GATEPASS_ISSUER\` is https, unless its host is \`localhost\`, \`127.0.0.1\` or \`[::1]\`.
-- \`GATEPASS_COOKIE_SECURE\` is \`true\`, and \`GATEPASS_PLAYGROUND\` is \`false\`.
+- \`GATEPASS_PLAYGROUND\` is \`false\`.
 - Postgres, Redis and Memcached on other machines use TLS, unless \`GATEPASS_PLAINTEXT_STORES\` is \`true\`.
 - A webhook is https, unless its host is \`localhost\`, \`127.0.0.1\` or \`[::1]\`.
 

@@ -47,7 +47,6 @@ const issuerChecks: readonly Check[] = [
   checkPorts,
   checkIssuerUrl,
   checkIssuerPath,
-  checkCookie,
   checkPlayground,
   checkLifetimes,
   checkKeyPolicy,
@@ -91,13 +90,6 @@ function checkIssuerPath({ issuer }: Settings): FieldProblem[] {
     // The bytes are not UTF-8.
   }
   return [problem('issuer', 'must not have *, or an encoded delimiter such as %2F, in its path')]
-}
-
-function checkCookie({ mode, cookie_secure }: Settings): FieldProblem[] {
-  if (mode !== 'production' || cookie_secure) return []
-  return [
-    problem('cookie_secure', 'must be true in production: the refresh cookie would be readable'),
-  ]
 }
 
 function checkPlayground({ mode, playground }: Settings): FieldProblem[] {

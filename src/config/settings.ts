@@ -234,11 +234,6 @@ const table = {
     z.array(addressRange).max(100).default([]),
     'Reverse proxies in front of the service, as addresses or CIDR ranges. The issuer takes [the client address](operations.md#behind-a-reverse-proxy) from their `X-Forwarded-For`, the verifier the target of [a DPoP proof](verifier.md#dpop) from their `X-Forwarded-*`.',
   ),
-  cookie_secure: flag(
-    issuer,
-    z.boolean().default(true),
-    'Whether the refresh cookie needs https (`__Host-` name and `Secure`; browsers and curl treat localhost as safe). `false` is for development only.',
-  ),
   clients: json(
     issuer,
     clientsSchema.default(defaultClients),

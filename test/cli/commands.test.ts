@@ -46,7 +46,7 @@ t.test('wrong usage exits with 2, and suggests', async (t) => {
 })
 
 t.test('an invalid configuration lists all problems and exits with 2', async (t) => {
-  const bad = { GATEPASS_PORT: 'x', GATEPASS_COOKIE_SECURE: 'false' }
+  const bad = { GATEPASS_PORT: 'x', GATEPASS_PLAYGROUND: 'true' }
   const { code, stderr } = await run(t, ['issuer'], { cwd: createTestFolder(t), env: bad })
   t.equal(code, 2)
   t.match(stderr, /GATEPASS_PORT/)

@@ -65,7 +65,7 @@ t.test('every list of texts may be one text in the settings file', async (t) => 
 t.test('a number, flag or JSON list in quotation marks is named as such', async (t) => {
   const file = {
     port: '4000',
-    cookie_secure: 'true',
+    plaintext_stores: 'true',
     workers: 'many',
     grace_s: '601',
     clients: '[]',
@@ -73,8 +73,8 @@ t.test('a number, flag or JSON list in quotation marks is named as such', async 
   const cwd = createTestFolder(t, { 'gatepass.json': JSON.stringify(file) })
   t.same(problems({ cwd }).sort(), [
     'clients must be a JSON list, without quotation marks',
-    'cookie_secure must be true or false, without quotation marks',
     'grace_s must be 0 to 600 seconds',
+    'plaintext_stores must be true or false, without quotation marks',
     'port must be 0 to 65535, without quotation marks',
     'workers must be 1 to 256',
   ])
@@ -177,7 +177,7 @@ t.test('lists every problem, not the first only', async (t) => {
       GATEPASS_ALGORITHM: 'HS256',
       GATEPASS_ISSUER: 'auth.example.com',
       GATEPASS_ALLOWED_ORIGINS: 'https://a.example, https://b.example/',
-      GATEPASS_COOKIE_SECURE: 'maybe',
+      GATEPASS_PLAYGROUND: 'maybe',
       GATEPASS_ACCES_TTL_S: '5',
       GATEPASS_ACCOUNTS_URL: 'mysql:accounts',
       // These break a rule between settings.
@@ -191,8 +191,8 @@ t.test('lists every problem, not the first only', async (t) => {
     /^GATEPASS_ACCOUNTS_URL must start with /,
     /^GATEPASS_ALGORITHM /,
     /^GATEPASS_ALLOWED_ORIGINS\/1 must be an origin/,
-    /^GATEPASS_COOKIE_SECURE /,
     /^GATEPASS_ISSUER must be an http\(s\) URL/,
+    /^GATEPASS_PLAYGROUND /,
     /^GATEPASS_PORT /,
     /^GATEPASS_SECRET is required and not set/,
     /^GATEPASS_SESSIONS_URL needs TLS in production/,
@@ -262,10 +262,10 @@ t.test('several secrets, newest first, by comma or line', async (t) => {
 })
 
 t.test('production refuses unsafe settings; development accepts them', async (t) => {
-  const unsafe = { GATEPASS_ISSUER: 'http://auth.example.com', GATEPASS_COOKIE_SECURE: 'false' }
+  const unsafe = { GATEPASS_ISSUER: 'http://auth.example.com', GATEPASS_PLAYGROUND: 'true' }
   t.match(problems({ env: { ...env, ...unsafe } }), [
     /^GATEPASS_ISSUER must be https in production/,
-    /^GATEPASS_COOKIE_SECURE must be true in production/,
+    /^GATEPASS_PLAYGROUND must be false in production/,
   ])
   t.same(problems({ env: { ...env, ...unsafe, GATEPASS_MODE: 'development' } }), [])
   t.match(problems({ role: 'verifier', env: unsafe }), [/^GATEPASS_ISSUER must be https/])

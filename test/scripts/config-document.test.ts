@@ -45,7 +45,7 @@ t.test('a row says what the schema says', async (t) => {
     2: /^a list of up to 100; each must be an origin/,
   })
   t.match(rowOf('log_level'), { 2: /`fatal`, .*`silent`/ })
-  t.match(rowOf('cookie_secure'), { 1: '`true`', 2: '`true`, `false`' })
+  t.match(rowOf('playground'), { 1: '`false`', 2: '`true`, `false`' })
   t.match(rowOf('jwks_url'), { 1: 'none', 3: 'verifier' })
 })
 

@@ -164,7 +164,8 @@ function oauthOptions(settings: Settings, logger: Logger, expiryClock: Clock) {
 
 function frontEndOptions(settings: Settings): FrontEndOptions {
   return {
-    cookieSecure: settings.cookie_secure,
+    // Safari refuses secure cookies from http://localhost.
+    cookieSecure: new URL(settings.issuer).protocol === 'https:',
     cookieSuffix: cookieSuffix(settings),
     allowedOrigins: settings.allowed_origins,
   }
