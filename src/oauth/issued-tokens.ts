@@ -55,7 +55,7 @@ export class IssuedTokens {
 
   /**
    * Returns whether a token is active, and its claims. Revocations, and deleted or disabled accounts,
-   * count immediately.
+   * count immediately. A refresh token is active for its own client only.
    *
    * @param client has authenticated
    * @throws `client_authentication_failed` for a public client: anybody could be one;
@@ -65,8 +65,11 @@ export class IssuedTokens {
     if (!isConfidential(client)) throw authenticationFailed('it is a public client')
     const found = await this.#findSession(token)
     if (found !== null) {
-      if (!found.isCurrent || !(await this.#hasActiveAccount(found.session.sub))) return inactive
-      return introspectionOf(found.session, this.#options.issuer)
+      const { session, isCurrent } = found
+      // A resource server would take the refresh token of another client for an access token.
+      if (!isCurrent || session.clientId !== client.client_id) return inactive
+      if (!(await this.#hasActiveAccount(session.sub))) return inactive
+      return introspectionOf(session, this.#options.issuer)
     }
     const claims = await this.findActive(token)
     if (claims === null) return inactive

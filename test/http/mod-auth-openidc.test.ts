@@ -134,7 +134,7 @@ t.test('as a relying party: PAR, PKCE, user information, sign-out at the issuer'
 })
 
 t.test('as a resource server: introspection, and a sign-out at once', async (t) => {
-  const { access_token } = await signIn(issuerUrl)
+  const { access_token, refresh_token } = await signIn(issuerUrl)
   const authorization = `Bearer ${access_token}`
   const ask = (headers: Record<string, string> = {}) => fetch(`${apacheUrl}/api/`, { headers })
   const answer = await ask({ authorization })
@@ -142,6 +142,7 @@ t.test('as a resource server: introspection, and a sign-out at once', async (t) 
   t.match(answer.headers.get('x-remote-user'), /^[\w-]{36}$/)
   t.equal((await ask()).status, 401)
   t.equal((await ask({ authorization: `${authorization}x` })).status, 401)
+  t.equal((await ask({ authorization: `Bearer ${refresh_token}` })).status, 401)
   await fetch(`${issuerUrl}/logout`, { method: 'POST', headers: { authorization } })
   t.equal((await ask({ authorization })).status, 401)
 })

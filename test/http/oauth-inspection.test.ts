@@ -4,30 +4,32 @@ import { GatepassError } from '../../src/core/errors.ts'
 import { importEncryptionKey } from '../../src/tokens/encryption-key.ts'
 import { makeProof, makeProofKey } from '../support/dpop.ts'
 import { makeEncryptionPair } from '../support/encryption.ts'
-import { audience, bearer, claimsOf, issuerUrl } from '../support/issuer.ts'
-import { basic, billing, clients, startOAuth } from '../support/oauth.ts'
+import {
+  audience,
+  bearer,
+  claimsOf,
+  issuerUrl,
+  password,
+  type TestIssuer,
+} from '../support/issuer.ts'
+import { backend, basic, billing, clients, startOAuth } from '../support/oauth.ts'
 
 const inactive = { status: 200, body: { active: false } }
 
+/** Signs in at the client `backend`, which may introspect its refresh token. */
+async function signInAtBackend({ call }: Pick<TestIssuer, 'call'>) {
+  const body = { username: 'ada', password, client_id: 'backend', refresh_token_in: 'body' }
+  return (await call({ method: 'POST', url: '/login', body, headers: backend })).json()
+}
+
 t.test('a resource server introspects tokens of each kind', async (t) => {
   const { signIn, introspect, exchange, token } = await startOAuth(t)
-  const { access_token, refresh_token } = await signIn()
+  const { access_token } = await signIn()
   const { status, body, headers } = await introspect({ token: access_token }, billing)
   t.equal(status, 200)
   t.equal(headers['cache-control'], 'no-store')
   t.same(body, { ...claimsOf(access_token), active: true, token_type: 'Bearer' })
 
-  t.match(
-    (await introspect({ token: refresh_token, token_type_hint: 'access_token' }, billing)).body,
-    {
-      active: true,
-      iss: issuerUrl,
-      client_id: 'web',
-      scope: 'data:read',
-      sid: claimsOf(access_token).sid,
-      sub: claimsOf(access_token).sub,
-    },
-  )
   const exchanged = (await exchange(access_token)).body.access_token
   t.match((await introspect({ token: exchanged }, billing)).body, {
     active: true,
@@ -35,6 +37,26 @@ t.test('a resource server introspects tokens of each kind', async (t) => {
   })
   const own = (await token({ grant_type: 'client_credentials' }, billing)).body.access_token
   t.match((await introspect({ token: own }, billing)).body, { active: true, sub: 'billing' })
+})
+
+t.test('a refresh token is active for its own client only', async (t) => {
+  const { call, introspect, signIn } = await startOAuth(t)
+  const { access_token, refresh_token } = await signInAtBackend({ call })
+  t.match(
+    (await introspect({ token: refresh_token, token_type_hint: 'access_token' }, backend)).body,
+    {
+      active: true,
+      iss: issuerUrl,
+      client_id: 'backend',
+      scope: 'profile data:read data:write',
+      sid: claimsOf(access_token).sid,
+      sub: claimsOf(access_token).sub,
+    },
+  )
+  const ofPublicClient = (await signIn()).refresh_token
+  for (const token of [refresh_token, ofPublicClient]) {
+    t.same((await introspect({ token }, billing)).body, { active: false })
+  }
 })
 
 t.test('introspection requires client authentication', async (t) => {
@@ -53,9 +75,8 @@ t.test('introspection requires client authentication', async (t) => {
 })
 
 t.test('a foreign, expired or revoked token is inactive, and nothing else is said', async (t) => {
-  const { signIn, introspect, call, clock, revocations, token, sessions, accounts } =
-    await startOAuth(t)
-  const signedOut = await signIn()
+  const { introspect, call, clock, revocations, token, sessions, accounts } = await startOAuth(t)
+  const signedOut = await signInAtBackend({ call })
   await call({ method: 'POST', url: '/logout', headers: bearer(signedOut.access_token) })
   for (const one of [
     signedOut.access_token,
@@ -64,7 +85,7 @@ t.test('a foreign, expired or revoked token is inactive, and nothing else is sai
     `gpr_${randomBytes(16).toString('base64url')}.0.${randomBytes(32).toString('base64url')}`,
     `${claimsOf(signedOut.access_token).sid}`,
   ]) {
-    t.same((await introspect({ token: one }, billing)).body, { active: false })
+    t.same((await introspect({ token: one }, backend)).body, { active: false })
   }
   const own = (await token({ grant_type: 'client_credentials' }, billing)).body.access_token
   t.match((await introspect({ token: own }, billing)).body, { active: true })
@@ -73,18 +94,18 @@ t.test('a foreign, expired or revoked token is inactive, and nothing else is sai
   t.match(await introspect({ token: own }, billing), inactive, 'the revocation log says so')
 
   clock.advanceMs(2_000)
-  const { access_token, refresh_token } = await signIn()
+  const { access_token, refresh_token } = await signInAtBackend({ call })
   clock.advanceMs(400_000)
-  t.match(await introspect({ token: access_token }, billing), inactive, 'it has expired')
-  t.match((await introspect({ token: refresh_token }, billing)).body, { active: true })
-  await call({ method: 'POST', url: '/refresh', body: { refresh_token } })
-  t.match(await introspect({ token: refresh_token }, billing), inactive, 'it was replaced')
+  t.match(await introspect({ token: access_token }, backend), inactive, 'it has expired')
+  t.match((await introspect({ token: refresh_token }, backend)).body, { active: true })
+  await token({ grant_type: 'refresh_token', refresh_token }, backend)
+  t.match(await introspect({ token: refresh_token }, backend), inactive, 'it was replaced')
 
-  const disabled = await signIn()
+  const disabled = await signInAtBackend({ call })
   const { sub } = claimsOf(disabled.access_token)
   await accounts.setDisabled(`${sub}`, true, clock.nowMs())
   for (const one of [disabled.access_token, disabled.refresh_token]) {
-    t.match(await introspect({ token: one }, billing), inactive, 'its account is disabled')
+    t.match(await introspect({ token: one }, backend), inactive, 'its account is disabled')
   }
   const service = (await token({ grant_type: 'client_credentials' }, billing)).body.access_token
   t.match((await introspect({ token: service }, billing)).body, { active: true })
