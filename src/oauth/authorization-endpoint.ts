@@ -10,17 +10,16 @@ import { isJsonObject } from '../tokens/strict-decoding.ts'
 import type { AuthorizationCodes } from './authorization-codes.ts'
 import {
   type AuthorizationRequest,
-  limitParameters,
+  limitLength,
   type RefusedRequest,
   type RequestRules,
-  readParameters,
+  readQuery,
   refused,
-  refuseRepeated,
   validateRequest,
   withParameters,
 } from './authorization-request.ts'
 import type { Consents } from './consents.ts'
-import { type Form, malformed } from './form.ts'
+import { type Form, malformed, refuseRepeated } from './form.ts'
 import type { IdTokenHint, IdTokens } from './id-tokens.ts'
 import { NamedRefusal } from './oauth-error.ts'
 import type { PushedRequests, PushedResponse } from './pushed-requests.ts'
@@ -87,7 +86,7 @@ export class AuthorizationEndpoint {
     jkt: string | undefined,
     address: string,
   ): Promise<PushedResponse> {
-    const own = Object.fromEntries([...form].filter(([name]) => !credentials.has(name)))
+    const own = Object.fromEntries(Object.entries(form).filter(([name]) => !credentials.has(name)))
     const values: Record<string, string> = { ...own, client_id: client.client_id }
     if (jkt !== undefined) {
       if (values.dpop_jkt !== undefined && values.dpop_jkt !== jkt) {
@@ -95,7 +94,7 @@ export class AuthorizationEndpoint {
       }
       values.dpop_jkt = jkt
     }
-    limitParameters(Object.entries(values))
+    limitLength(values)
     const checked = validateRequest({ values, repeated: new Set() }, this.#options)
     if ('url' in checked) throw checked.cause
     return this.#options.pushed.push(values, isConfidential(client) ? null : address)
@@ -112,7 +111,7 @@ export class AuthorizationEndpoint {
    */
   async begin(query: string, browserId: string): Promise<Pending | RefusedRequest> {
     const { pushed, clock } = this.#options
-    const { values, repeated } = readParameters(query)
+    const { values, repeated } = readQuery(query)
     const { request_uri: requestUri, client_id: clientId } = values
     if (!requestUri?.startsWith('urn:')) {
       return this.resume({ parameters: values, startedAtMs: clock.nowMs() }, repeated)
@@ -280,7 +279,7 @@ export const interactionLifetimeMs = 3_600_000
 /** An authorization request while its user is on the pages of the issuer. */
 export interface Interaction {
   /** The validated parameters of the request. */
-  readonly parameters: Readonly<Record<string, string>>
+  readonly parameters: Form
   /** When the first page was requested. */
   readonly startedAtMs: number
   /** The id of the pushed request, which gets one answer (RFC 9126 §4). */

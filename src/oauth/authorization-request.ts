@@ -7,7 +7,15 @@ import {
   requireGrant,
 } from '../issuer/clients.ts'
 import type { TokenMinter } from '../issuer/token-minter.ts'
-import { formatForm, malformed, maxParameters, severalAudiences } from './form.ts'
+import {
+  type Form,
+  formatForm,
+  malformed,
+  type ReceivedParameters,
+  readParameters,
+  refuseRepeated,
+  severalAudiences,
+} from './form.ts'
 import { NamedRefusal, toOAuthError } from './oauth-error.ts'
 
 /** The supported values of `prompt` (OpenID Connect Core §3.1.2.1). */
@@ -53,45 +61,24 @@ export interface RefusedRequest {
   readonly cause: GatepassError
 }
 
-/** The parameters of a request, and the names that occur more than once. */
-export interface AuthorizationParameters {
-  readonly values: Readonly<Record<string, string>>
-  readonly repeated: ReadonlySet<string>
-}
-
 /**
- * Reads the parameters of a query or form. A parameter without a value counts as omitted (RFC 6749
- * §3.1).
+ * Reads the parameters of an address that a browser opens.
  *
  * @throws `request_malformed` if there are too many parameters, they are too long, or there is a
  *   `client_secret`
  */
-export function readParameters(text: string): AuthorizationParameters {
-  const values: Record<string, string> = Object.create(null)
-  const repeated = new Set<string>()
-  const parameters = [...new URLSearchParams(text)]
-  limitParameters(parameters)
-  for (const [name, value] of parameters) {
-    if (value === '') continue
-    if (name in values) repeated.add(name)
-    else values[name] = value
-  }
+export function readQuery(query: string): ReceivedParameters {
+  const received = readParameters(query)
+  limitLength(received.values)
   // A secret in an address ends up in histories and logs.
-  if ('client_secret' in values) throw malformed('Send no client_secret to this address.')
-  return { values, repeated }
+  if ('client_secret' in received.values) throw malformed('Send no client_secret to this address.')
+  return received
 }
 
-/** @throws `request_malformed` if a parameter occurs more than once */
-export function refuseRepeated(repeated: AuthorizationParameters['repeated']): void {
-  if (repeated.size > 0) throw malformed('A parameter comes twice.')
-}
-
-/** @throws `request_malformed` if parameters are too many or too long */
-export function limitParameters(parameters: readonly (readonly [string, string])[]): void {
-  const bytes = Buffer.byteLength(JSON.stringify(parameters))
-  if (parameters.length > maxParameters || bytes > maxParameterBytes) {
-    throw malformed('The parameters are too many or too long.')
-  }
+/** @throws `request_malformed` */
+export function limitLength(values: Form): void {
+  if (Buffer.byteLength(JSON.stringify(values)) <= maxParameterBytes) return
+  throw malformed('The parameters are too long.')
 }
 
 /** The issuer, and the clients and audiences that a request may name. */
@@ -110,7 +97,7 @@ export interface RequestRules {
  * @throws `client_unknown`, `grant_not_allowed`, `redirect_uri_not_allowed`, `request_malformed`
  */
 export function validateRequest(
-  { values, repeated }: AuthorizationParameters,
+  { values, repeated }: ReceivedParameters,
   rules: RequestRules,
 ): AuthorizationRequest | RefusedRequest {
   for (const name of ['client_id', 'redirect_uri']) {
@@ -146,9 +133,7 @@ export function refused(
   return { url: withParameters(redirectUri, { ...body, state, iss: issuer }), cause }
 }
 
-type Values = AuthorizationParameters['values']
-
-function validateOthers(values: Values, client: Client, rules: RequestRules) {
+function validateOthers(values: Form, client: Client, rules: RequestRules) {
   refuseUnsupported(values)
   // Throws for an audience that the client may not ask for.
   rules.minter.audienceOf(client, values.resource)
@@ -166,7 +151,7 @@ function validateOthers(values: Values, client: Client, rules: RequestRules) {
   }
 }
 
-function refuseUnsupported(values: Values): void {
+function refuseUnsupported(values: Form): void {
   if (values.response_type === undefined)
     throw malformed('The parameter response_type is required.')
   if (values.response_type !== 'code') {
@@ -186,7 +171,7 @@ function refuseUnsupported(values: Values): void {
 }
 
 /** A request may name `openid` beside the scopes of its client. */
-function scopeOf({ scope }: Values, client: Client): string {
+function scopeOf({ scope }: Form, client: Client): string {
   if (scope === undefined) return grantScope(client, undefined)
   return grantScope({ ...client, scopes: { ...client.scopes, [openidScope]: [] } }, scope)
 }
@@ -195,7 +180,7 @@ function scopeOf({ scope }: Values, client: Client): string {
  * RFC 7636 §4.3. The default method is `plain`, which does not protect against an attacker who
  * reads the request.
  */
-function requireCodeChallenge(values: Values): string {
+function requireCodeChallenge(values: Form): string {
   const { code_challenge: challenge = '', code_challenge_method: method } = values
   if (method !== 'S256' || !digestPattern.test(challenge)) {
     throw malformed('PKCE is required: a code_challenge with the code_challenge_method S256.')
@@ -203,13 +188,13 @@ function requireCodeChallenge(values: Values): string {
   return challenge
 }
 
-function nonceOf({ nonce }: Values): string | undefined {
+function nonceOf({ nonce }: Form): string | undefined {
   if (nonce !== undefined && nonce.length > maxNonceLength)
     throw malformed('The nonce is too long.')
   return nonce
 }
 
-function promptsOf({ prompt = '' }: Values): ReadonlySet<Prompt> {
+function promptsOf({ prompt = '' }: Form): ReadonlySet<Prompt> {
   const names = prompt.split(' ').filter((name) => name !== '')
   const known = names.filter((name): name is Prompt => prompts.some((one) => one === name))
   if (known.length < names.length) throw malformed('The prompt is not supported.')
@@ -218,13 +203,13 @@ function promptsOf({ prompt = '' }: Values): ReadonlySet<Prompt> {
   return asked
 }
 
-function maxAgeOf({ max_age: maxAge }: Values): number | undefined {
+function maxAgeOf({ max_age: maxAge }: Form): number | undefined {
   if (maxAge === undefined) return undefined
   if (!/^\d{1,10}$/.test(maxAge)) throw malformed('The max_age must be a number of seconds.')
   return Number(maxAge)
 }
 
-function jktOf({ dpop_jkt: jkt }: Values): string | undefined {
+function jktOf({ dpop_jkt: jkt }: Form): string | undefined {
   if (jkt !== undefined && !digestPattern.test(jkt)) {
     throw malformed('The dpop_jkt must be the thumbprint of a key.')
   }

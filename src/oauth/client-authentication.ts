@@ -41,14 +41,14 @@ export function readClientCredentials(
   authorization: string | undefined,
   form: Form,
 ): ClientCredentials {
-  const clientId = form.get('client_id')
-  const secret = form.get('client_secret')
-  const assertion = form.get('client_assertion')
+  const clientId = form.client_id
+  const secret = form.client_secret
+  const assertion = form.client_assertion
   const methods = [authorization, secret, assertion].filter((value) => value !== undefined)
   if (methods.length > 1) throw malformed('A client authenticates by one method.')
   if (authorization !== undefined) return ofClient(clientId, readBasic(authorization))
   if (assertion !== undefined) {
-    return ofClient(clientId, readAssertion(assertion, form.get('client_assertion_type')))
+    return ofClient(clientId, readAssertion(assertion, form.client_assertion_type))
   }
   if (clientId === undefined) throw authenticationFailed('it sent no client_id')
   if (secret !== undefined) return { method: 'client_secret_post', clientId, secret }

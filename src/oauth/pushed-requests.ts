@@ -3,6 +3,7 @@ import { GatepassError } from '../core/errors.ts'
 import { NetworkLimits } from '../core/networks.ts'
 import { digestText, randomId } from '../core/secrets.ts'
 import type { SessionStore } from '../stores/ports.ts'
+import type { Form } from './form.ts'
 
 /** How long a pushed request waits for its browser. */
 const pushedLifetimeSeconds = 90
@@ -10,8 +11,6 @@ const pushedLifetimeSeconds = 90
 const maxPublic = { all: 10_000, narrow: 1_000, wide: 5_000 }
 const prefix = 'urn:ietf:params:oauth:request_uri:gpp_'
 const requestUriPattern = /^urn:ietf:params:oauth:request_uri:(gpp_[\w-]{44})$/
-
-type RequestParameters = Readonly<Record<string, string>>
 
 export interface PushedRequestsOptions {
   readonly store: Pick<SessionStore, 'putOneTime' | 'takeOneTime'>
@@ -39,7 +38,7 @@ export class PushedRequests {
    * @param publicAddress the address of a public client
    * @throws `overloaded`, `store_unavailable`
    */
-  async push(parameters: RequestParameters, publicAddress: string | null): Promise<PushedResponse> {
+  async push(parameters: Form, publicAddress: string | null): Promise<PushedResponse> {
     const { store, clock } = this.#options
     const release = publicAddress === null ? null : this.#admit(publicAddress)
     const requestUri = `${prefix}${randomId()}${randomId()}`
@@ -66,13 +65,13 @@ export class PushedRequests {
     requestUri: string,
     clientId: string | undefined,
     browserId: string,
-  ): Promise<{ readonly parameters: RequestParameters; readonly pushedId: string }> {
+  ): Promise<{ readonly parameters: Form; readonly pushedId: string }> {
     if (!requestUriPattern.test(requestUri)) throw new GatepassError('request_uri_invalid')
     const { store, clock } = this.#options
     const pushedId = idOf(requestUri)
     const use = await store.takeOneTime(pushedId, digestText(browserId), clock.nowMs())
     if (use.state !== 'first') throw new GatepassError('request_uri_invalid')
-    const parameters = JSON.parse(use.payload) as RequestParameters
+    const parameters = JSON.parse(use.payload) as Form
     if (parameters.client_id !== clientId) throw new GatepassError('request_uri_invalid')
     return { parameters, pushedId }
   }

@@ -3,6 +3,7 @@ import type { Audit } from '../issuer/audit.ts'
 import type { Clients } from '../issuer/clients.ts'
 import type { Sessions } from '../issuer/sessions.ts'
 import { isRegistered, withParameters } from './authorization-request.ts'
+import type { Form } from './form.ts'
 import type { IdTokenHint, IdTokens } from './id-tokens.ts'
 import type { SignIn, SignIns } from './sign-ins.ts'
 
@@ -34,7 +35,7 @@ export class SignOut {
    *
    * @throws `redirect_uri_not_allowed`, `request_malformed`: the caller shows a page
    */
-  async read(parameters: Readonly<Record<string, string>>): Promise<SignOutRequest> {
+  async read(parameters: Form): Promise<SignOutRequest> {
     const { clients, idTokens } = this.#options
     const { id_token_hint: text, client_id: clientId, state } = parameters
     const { post_logout_redirect_uri: redirectUri } = parameters

@@ -111,8 +111,8 @@ export class TokenEndpoint {
     const { minter } = this.#options
     const { client_id: clientId } = client
     requireKey(client, jkt)
-    const scope = grantScope(client, form.get('scope'))
-    const audience = minter.audienceOf(client, form.get('resource'))
+    const scope = grantScope(client, form.scope)
+    const audience = minter.audienceOf(client, form.resource)
     const issued = await minter.mintAccessToken({
       sub: clientId,
       clientId,
@@ -132,8 +132,8 @@ export class TokenEndpoint {
       {
         refreshToken: requireParameter(form, 'refresh_token'),
         clientId: client.client_id,
-        resource: form.get('resource'),
-        scope: form.get('scope'),
+        resource: form.resource,
+        scope: form.scope,
         idempotencyKey,
         jkt,
       },
@@ -149,8 +149,8 @@ export class TokenEndpoint {
     const redeemed = {
       code: requireParameter(form, 'code'),
       clientId: client.client_id,
-      redirectUri: form.get('redirect_uri'),
-      codeVerifier: form.get('code_verifier'),
+      redirectUri: form.redirect_uri,
+      codeVerifier: form.code_verifier,
       jkt,
     }
     const tokens = await this.#options.codes.redeem(
@@ -172,7 +172,7 @@ export class TokenEndpoint {
     const { client, form, jkt, audit } = request
     const account = await accounts.findBySub(grant.sub)
     if (!isActive(account)) throw invalidCode('its account is deleted or disabled')
-    const resource = form.get('resource') ?? grant.resource
+    const resource = form.resource ?? grant.resource
     // RFC 8707 §2.2: the authorization request may have named one audience.
     if (grant.resource !== undefined && resource !== grant.resource) {
       throw new GatepassError('resource_not_allowed', {
@@ -224,22 +224,23 @@ export class TokenEndpoint {
 
   /** RFC 8693 §2.1. The authenticated client is the actor. */
   async #exchange({ client, form, jkt, audit }: TokenRequest): Promise<TokenEndpointResponse> {
-    if (form.has('actor_token')) throw malformed('The client is the actor; send no actor_token.')
+    if (form.actor_token !== undefined)
+      throw malformed('The client is the actor; send no actor_token.')
     const subjectToken = requireParameter(form, 'subject_token')
     const types = [
       requireParameter(form, 'subject_token_type'),
-      form.get('requested_token_type') ?? accessTokenUrn,
+      form.requested_token_type ?? accessTokenUrn,
     ]
     if (types.some((type) => type !== accessTokenUrn)) {
       throw malformed(`The token types must be ${accessTokenUrn}.`)
     }
-    const resource = form.get('resource')
-    const audience = form.get('audience') ?? resource
+    const resource = form.resource
+    const audience = form.audience ?? resource
     if (audience === undefined) throw malformed('The parameter audience or resource is required.')
     if (resource !== undefined && resource !== audience) {
       throw severalAudiences()
     }
-    const exchanged = { subjectToken, audience, scope: form.get('scope'), jkt }
+    const exchanged = { subjectToken, audience, scope: form.scope, jkt }
     const issued = await this.#options.exchange.exchange(client, exchanged, audit)
     return { ...accessTokenResponse(issued), issued_token_type: accessTokenUrn }
   }

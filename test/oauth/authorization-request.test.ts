@@ -4,7 +4,7 @@ import { type Client, Clients } from '../../src/issuer/clients.ts'
 import {
   isRegistered,
   prompts,
-  readParameters,
+  readQuery,
   validateRequest,
   withParameters,
 } from '../../src/oauth/authorization-request.ts'
@@ -36,7 +36,7 @@ const good = {
 
 /** Validates a good request with changes; undefined leaves a parameter out. */
 function validate(changes: Readonly<Record<string, string | undefined>> = {}, more = '') {
-  const parameters = readParameters(`${formatForm({ ...good, ...changes })}${more}`)
+  const parameters = readQuery(`${formatForm({ ...good, ...changes })}${more}`)
   return validateRequest(parameters, { issuer, clients, minter: { audienceOf } })
 }
 

@@ -77,7 +77,7 @@ t.test('the log has the reason for unacceptable credentials', async (t) => {
     [undefined, { client_assertion: 'x' }, /client_assertion_type/],
   ]
   for (const [authorization, form, message] of cases) {
-    const read = () => readClientCredentials(authorization, new Map(Object.entries(form)))
+    const read = () => readClientCredentials(authorization, form)
     t.throws(read, { code: 'client_authentication_failed', cause: { message } }, String(message))
   }
 })

@@ -11,12 +11,11 @@ import {
 } from '../../oauth/authorization-endpoint.ts'
 import {
   type RefusedRequest,
-  readParameters,
-  refuseRepeated,
+  readQuery,
   withParameters,
 } from '../../oauth/authorization-request.ts'
 import { scopesToGrant } from '../../oauth/consents.ts'
-import { type Form, formatForm } from '../../oauth/form.ts'
+import { type Form, formatForm, refuseRepeated } from '../../oauth/form.ts'
 import type { SignIn } from '../../oauth/sign-ins.ts'
 import { clientAddressOf } from '../app.ts'
 import { maxCookieSeconds } from '../cookies.ts'
@@ -119,7 +118,7 @@ class Pages {
   redirectForm(request: FastifyRequest, reply: FastifyReply, path: string): FastifyReply {
     // Repeated parameters stay: the request by GET reports them to the client.
     const query = String(new URLSearchParams(formTextOf(request)))
-    readParameters(query)
+    readQuery(query)
     return this.redirect(reply, `${path}?${query}`)
   }
 
@@ -134,7 +133,7 @@ class Pages {
     this.#origins.check(request)
     const form = formOf(request)
     const browserId = browserCookie.read(request)
-    return { form, interaction: oauth.interactions.decode(form.get('interaction'), browserId) }
+    return { form, interaction: oauth.interactions.decode(form.interaction, browserId) }
   }
 
   encode(request: FastifyRequest, reply: FastifyReply, interaction: Interaction): string {
@@ -327,14 +326,14 @@ function authorizationRoutes(app: FastifyInstance, context: IssuerContext, pages
   async function askAgainAfter(error: unknown, request: FastifyRequest, reply: FastifyReply) {
     if (!isGatepassError(error, 'form_expired')) throw error
     const form = formOf(request)
-    const expired = unverifiedInteraction(form.get('interaction') ?? '')
+    const expired = unverifiedInteraction(form.interaction ?? '')
     // A client must push its request again.
     if (expired === null || expired.pushedId !== undefined) throw error
     const browserId = browserCookie.ensure(request, reply)
     const begun = await authorization.begin(formatForm(expired.parameters), browserId)
     if ('url' in begun) throw error
     noteError(error, request, reply)
-    return askSignIn(request, reply, begun, { username: form.get('username') ?? '', error })
+    return askSignIn(request, reply, begun, { username: form.username ?? '', error })
   }
 
   // A form leaves its address in the address bar.
@@ -354,14 +353,14 @@ function authorizationRoutes(app: FastifyInstance, context: IssuerContext, pages
     const { form, interaction } = read
     const pending = authorization.resume(interaction)
     if ('url' in pending) return refuse(request, reply, pending)
-    if (form.get('decision') === 'cancel') return deny(reply, pending)
+    if (form.decision === 'cancel') return deny(reply, pending)
     // The keyboard of a phone appends a space to a word that it suggests.
-    const username = form.get('username')?.trim() ?? ''
+    const username = form.username?.trim() ?? ''
     try {
       const { signIn, token, expiresInSeconds, deviceToken } = await signIns.signIn(
         {
           username,
-          password: form.get('password') ?? '',
+          password: form.password ?? '',
           userAgent: request.headers['user-agent'] ?? '',
           address: clientAddressOf(request),
           deviceToken: deviceCookie.read(request),
@@ -383,7 +382,7 @@ function authorizationRoutes(app: FastifyInstance, context: IssuerContext, pages
     const { form, interaction } = pages.readForm(request)
     const pending = authorization.resume(interaction)
     if ('url' in pending) return refuse(request, reply, pending)
-    const decision = form.get('decision')
+    const decision = form.decision
     if (decision === 'switch_user') return askSignIn(request, reply, pending)
     if (decision !== 'allow') return deny(reply, pending)
     const signIn = await signIns.find(signInCookie.read(request))
@@ -412,7 +411,7 @@ function endSessionRoutes(app: FastifyInstance, context: IssuerContext, pages: P
   async function end(
     request: FastifyRequest,
     reply: FastifyReply,
-    parameters: Readonly<Record<string, string>>,
+    parameters: Form,
     isConfirmed: boolean,
   ): Promise<FastifyReply> {
     const asked = await signOut.read(parameters)
@@ -434,14 +433,14 @@ function endSessionRoutes(app: FastifyInstance, context: IssuerContext, pages: P
   }
 
   app.get(endSessionUrl, { exposeHeadRoute: false, schema }, async (request, reply) => {
-    const { values, repeated } = readParameters(queryOf(request))
+    const { values, repeated } = readQuery(queryOf(request))
     refuseRepeated(repeated)
     return end(request, reply, values, false)
   })
 
   // Without `interaction` the form is from an application.
   app.post(endSessionUrl, { schema: { hide: true } }, async (request, reply) => {
-    if (!formOf(request).has('interaction')) {
+    if (formOf(request).interaction === undefined) {
       return pages.redirectForm(request, reply, pages.paths.signOut)
     }
     const { interaction } = pages.readForm(request)

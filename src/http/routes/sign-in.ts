@@ -51,8 +51,8 @@ export function signInRoutes(instance: FastifyInstance, context: IssuerContext):
   async function authenticateClient(request: FastifyRequest, clientId: string | undefined) {
     const client = issuer.clients.get(clientId)
     if (!isConfidential(client)) return
-    const parameters = new Map([['client_id', client.client_id]])
-    const sent = readClientCredentials(request.headers.authorization, parameters)
+    const { client_id } = client
+    const sent = readClientCredentials(request.headers.authorization, { client_id })
     const isPost = client.auth_method === 'client_secret_post'
     const credentials =
       isPost && 'secret' in sent ? { ...sent, method: 'client_secret_post' as const } : sent
