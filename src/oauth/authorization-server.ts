@@ -33,24 +33,9 @@ export interface AuthorizationServerOptions {
 /**
  * The OAuth interface of an issuer. It uses the sessions, the rotation and the keys of the issuer.
  */
-export interface AuthorizationServer {
-  readonly authentication: ClientAuthentication
-  readonly authorization: AuthorizationEndpoint
-  readonly signIns: SignIns
-  readonly signOut: SignOut
-  /** The forms of the pages. */
-  readonly interactions: InteractionCodec
-  readonly consents: Consents
-  readonly tokenEndpoint: TokenEndpoint
-  readonly issuedTokens: IssuedTokens
-  readonly backchannel: BackchannelLogout
-  /** Stops notifying clients and fetching their keys. */
-  close(): Promise<void>
-}
+export type AuthorizationServer = ReturnType<typeof createAuthorizationServer>
 
-export function createAuthorizationServer(
-  options: AuthorizationServerOptions,
-): AuthorizationServer {
+export function createAuthorizationServer(options: AuthorizationServerOptions) {
   const { issuer, store, verifier, clockToleranceSeconds, secrets } = options
   const { policy, accounts, clients, clock, minter, refreshTokens, revocations } = issuer
   const { sessions, signingKey } = issuer
@@ -97,6 +82,7 @@ export function createAuthorizationServer(
   return {
     consents,
     backchannel,
+    /** The forms of the pages. */
     interactions: new InteractionCodec(secrets, clock),
     signIns,
     signOut: new SignOut({ clients, sessions, signIns, idTokens }),
@@ -126,6 +112,7 @@ export function createAuthorizationServer(
       exchange: new TokenExchange({ tokens: issuedTokens, accounts, minter, clock }),
     }),
     issuedTokens,
+    /** Stops notifying clients and fetching their keys. */
     close: async () => {
       await Promise.all([clientKeys.close(), backchannel.close()])
     },

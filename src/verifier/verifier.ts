@@ -123,10 +123,9 @@ export function createVerifier(options: VerifierOptions | IssuersOptions): Verif
     token: string,
     verified: VerifiedToken,
     requirements: TokenRequirements,
-    now_s = nowSeconds(clock),
   ): AccessTokenClaims {
     const { claims, issuer } = verified
-    checkTimes(claims, issuer.rules, now_s)
+    checkTimes(claims, issuer.rules, nowSeconds(clock))
     if (isRevoked(verified)) throw new GatepassError('token_revoked')
     const proof = checkPossession(proofs, claims, token, requirements.dpop)
     checkRequirements(claims, requirements, issuer.revocations)
@@ -138,9 +137,8 @@ export function createVerifier(options: VerifierOptions | IssuersOptions): Verif
 
   /** Caches a verified token, then checks this use of it. */
   function admit(token: string, verified: VerifiedToken, requirements: TokenRequirements) {
-    const now_s = nowSeconds(clock)
-    cache?.add(token, verified, now_s)
-    return accept(token, verified, requirements, now_s)
+    cache?.add(token, verified, nowSeconds(clock))
+    return accept(token, verified, requirements)
   }
 
   function reject(thrown: unknown): never {
