@@ -1,7 +1,7 @@
 import type { PlaygroundState } from '../api.ts'
 import { button, byId, el, messageOf, onClick, setText } from './dom.ts'
 import type { Page } from './page.ts'
-import { jsonOf, Refused } from './server.ts'
+import { jsonOf } from './server.ts'
 import type { Traffic } from './traffic.ts'
 
 /** A replica is chosen at random, so one of two responds this often in a row once in 16 million times. */
@@ -246,14 +246,12 @@ class SessionCart implements CartApi {
         },
         body: JSON.stringify(next),
       })
-      try {
-        await jsonOf<unknown>(response)
+      if (response.ok) {
         return { view: viewOf(next), replica: response.headers.get('x-replica') }
-      } catch (error) {
-        // Another tab changed the cart: read it again and repeat the change.
-        const isConflict = error instanceof Refused && error.code === 'data_conflict'
-        if (!isConflict || attempt === maxChangeAttempts) throw error
       }
+      // If another tab changed the cart, it is read again and the change is repeated.
+      const isConflict = response.status === 412
+      if (!isConflict || attempt === maxChangeAttempts) await jsonOf<never>(response)
     }
   }
 }

@@ -1,7 +1,7 @@
-import type { DeviceSession } from '../../browser/index.ts'
+import { AuthClientError, type DeviceSession } from '../../browser/index.ts'
 import { button, byId, el, listView, notify, pause, setText } from './dom.ts'
 import type { Page } from './page.ts'
-import { issuer, jsonOf, Refused } from './server.ts'
+import { issuer, jsonOf } from './server.ts'
 
 type ShownDevice = Omit<DeviceSession, 'last_used_at' | 'expires_at'>
 
@@ -129,7 +129,8 @@ export class SecondDevice {
     try {
       return new SecondDevice(await jsonOf<Answer>(await post('/login', body)))
     } catch (error) {
-      if (error instanceof Refused && error.code === 'credentials_invalid') prompt.known = null
+      if (error instanceof AuthClientError && error.code === 'credentials_invalid')
+        prompt.known = null
       throw error
     }
   }

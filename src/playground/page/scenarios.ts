@@ -1,8 +1,9 @@
+import { AuthClientError } from '../../browser/index.ts'
 import type { PlaygroundEvent } from '../api.ts'
 import { SecondDevice } from './devices-card.ts'
 import { button, byId, el, messageOf, pause, shortId } from './dom.ts'
 import type { Page } from './page.ts'
-import { controls, issuer, jsonOf, Refused } from './server.ts'
+import { controls, issuer, jsonOf } from './server.ts'
 import { decodePart, readRefreshToken, refreshNow } from './token-cards.ts'
 
 /** Shows the steps of a scenario while it runs. */
@@ -52,7 +53,7 @@ const theft: Scenario = {
       await device.replayFirstToken()
       say('The issuer accepted the copy. That is a bug.', 'bad')
     } catch (error) {
-      const isReuse = error instanceof Refused && error.code === 'refresh_token_reused'
+      const isReuse = error instanceof AuthClientError && error.code === 'refresh_token_reused'
       if (!isReuse) throw error
       say(
         'Refused with refresh_token_reused. Two parties hold the session, so the issuer revoked it.',

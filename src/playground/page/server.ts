@@ -1,31 +1,12 @@
+import { readBody } from '../../browser/issuer-calls.ts'
 import type { PlaygroundState, ReplicaKind } from '../api.ts'
 
 /** The URL of the issuer, which serves the page. */
 export const issuer = new URL('.', document.baseURI).href.replace(/\/$/, '')
 
-/** An error response (RFC 9457). */
-export class Refused extends Error {
-  readonly code: string
-
-  constructor(code: string, title: string) {
-    super(title)
-    this.code = code
-  }
-}
-
-interface Problem {
-  readonly code?: string
-  readonly title?: string
-}
-
-/** Reads a JSON response; undefined without a body. @throws `Refused` for an error */
+/** Reads a JSON response; null without a body. @throws `AuthClientError` for an error response */
 export async function jsonOf<T>(response: Response): Promise<T> {
-  const text = await response.text()
-  const value: unknown = text === '' ? undefined : JSON.parse(text)
-  if (response.ok) return value as T
-  const { code = 'unknown', title = `The request failed with status ${response.status}.` } =
-    (value ?? {}) as Problem
-  throw new Refused(code, title)
+  return (await readBody(response)) as T
 }
 
 async function call<T>(path: string, init?: RequestInit): Promise<T> {
