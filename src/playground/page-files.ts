@@ -13,7 +13,7 @@ const modulePath = new RegExp(
 )
 const [html, css, svg] = ['text/html; charset=utf-8', 'text/css; charset=utf-8', 'image/svg+xml']
 const otherTypes: Readonly<Record<string, string>> = {
-  'http/pages/palette.css': css,
+  'http/pages/common.css': css,
   'playground/page/index.html': html,
   'playground/page/base.css': css,
   'playground/page/replicas.css': css,

@@ -91,7 +91,7 @@ t.test('after too many attempts the page says how long to wait', async (t) => {
 })
 
 t.test('a browser without light-dark() shows the light colours', async (t) => {
-  const css = readProjectFile('src/http/pages/palette.css')
+  const css = readProjectFile('src/http/pages/common.css')
   const [both = '', light = ''] = css.split('@supports not (color: light-dark(')
   const valuesOf = (text: string) =>
     [...text.matchAll(/(--[\w-]+):\s*([^;]+);/g)].map(([, name, value = '']) => {

@@ -33,7 +33,7 @@ t.test('each file has its content type', async (t) => {
 
 t.test('no other file can be read', async (t) => {
   const page =
-    /^src\/((playground\/(page|third-party)|browser)\/[^/]+|http\/pages\/(palette\.css|icon\.svg))$/
+    /^src\/((playground\/(page|third-party)|browser)\/[^/]+|http\/pages\/(common\.css|icon\.svg))$/
   const others = projectFiles().filter((path) => !page.test(path))
   t.ok(others.length > 100)
   for (const path of others) {

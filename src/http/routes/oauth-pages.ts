@@ -207,7 +207,7 @@ function answerWithPages(app: FastifyInstance, pages: Pages): void {
 function pageFileRoutes(app: FastifyInstance): void {
   const read = (file: string) => readFileSync(new URL(`../pages/${file}`, import.meta.url), 'utf8')
   for (const [url, text, type] of [
-    [styleUrl, read('palette.css') + read('style.css'), 'text/css; charset=utf-8'],
+    [styleUrl, read('common.css') + read('style.css'), 'text/css; charset=utf-8'],
     [iconUrl, read('icon.svg'), 'image/svg+xml'],
   ] as const) {
     app.get(url, { schema: { hide: true } }, async (_request, reply) =>
