@@ -212,8 +212,8 @@ const createTable = `
  * Applies the pending migrations of a schema in one transaction. Replicas that start at the same time
  * wait for the first one. Without pending migrations it takes no lock and needs no right on tables.
  *
- * @throws `migration_failed` if a step fails, was changed, or is unknown to this version;
- *   `store_unavailable`
+ * @throws `config_invalid` if the database lacks characters; `migration_failed` if a step fails, was
+ *   changed, or is unknown to this version; `store_unavailable`
  */
 export async function migrate(
   target: PostgresTarget,
@@ -226,6 +226,7 @@ export async function migrate(
     query_timeout: connectMs,
   })
   try {
+    await checkEncoding(client, target)
     if ((await pending(client, schema)).length > 0) await applyRepeatedly(client, schema)
   } catch (error) {
     if (isGatepassError(error)) throw error
@@ -247,6 +248,18 @@ async function connect(target: PostgresTarget, config: ClientConfig): Promise<Cl
   } catch (error) {
     throw cannotOpen(target, error as Error)
   }
+}
+
+/** Encodings in which every text of ours can be stored. SQL_ASCII stores the bytes that it gets. */
+const encodings = ['UTF8', 'SQL_ASCII']
+
+/** In another encoding, a login name with an unknown character would look like an outage. */
+async function checkEncoding(client: Client, { database }: PostgresTarget): Promise<void> {
+  const { rows } = await client.query<{ server_encoding: string }>('SHOW server_encoding')
+  const encoding = rows[0]?.server_encoding ?? ''
+  if (encodings.includes(encoding)) return
+  const detail = `The Postgres database ${database} has the encoding ${encoding}; create it with UTF8.`
+  throw new GatepassError('config_invalid', { detail })
 }
 
 /** Starts again while another session has a lock that a step needs. */

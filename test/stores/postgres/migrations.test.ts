@@ -66,6 +66,24 @@ for (const [what, steps] of Object.entries(refused)) {
   })
 }
 
+t.test('a database whose encoding lacks characters is refused', async (t) => {
+  const create = (name: string, encoding: string) =>
+    server.query(`CREATE DATABASE ${name} OWNER gatepass ENCODING '${encoding}' TEMPLATE template0`)
+  const at = async (name: string) =>
+    Object.assign(new URL(await server.createDatabase()), { pathname: `/${name}` }).href
+  await create('latin', 'LATIN1')
+  await t.rejects(PostgresAccountStore.open(await at('latin'), patient), {
+    code: 'config_invalid',
+    detail: 'The Postgres database latin has the encoding LATIN1; create it with UTF8.',
+  })
+  await create('bytes', 'SQL_ASCII')
+  const store = await PostgresAccountStore.open(await at('bytes'), patient)
+  t.teardown(() => store.close())
+  const one = account({ loginName: 'łukasz' })
+  await store.create([one])
+  t.same(await store.findByLoginName('łukasz'), one)
+})
+
 t.test('a failed step rolls back the steps before it', async (t) => {
   const url = await server.createDatabase()
   const failing = { name: 'failing', sql: 'INSERT INTO gatepass.no_such VALUES (1)' }
