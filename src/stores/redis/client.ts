@@ -107,7 +107,7 @@ export class RedisClient {
         if (detail !== null || performance.now() + delayMs > untilMs) {
           await client.close()
           const reason = reasonOf(withoutArguments(error))
-          throw unavailable(error, detail ?? `Redis does not respond: ${reason}.`)
+          throw unavailable(error, detail ?? `Redis cannot be used: ${reason}.`)
         }
         await sleep(delayMs)
       }

@@ -62,7 +62,7 @@ t.test('TLS with an untrusted certificate is refused', async (t) => {
   const { port } = await startRedis(t, { tls: one })
   t.match(await refused(t, `rediss://127.0.0.1:${port}?ca=${other.ca}`), /certificate/)
   t.match(await refused(t, `rediss://127.0.0.1:${port}`), /certificate/)
-  t.match(await refused(t, `redis://127.0.0.1:${port}`, 500), /does not respond: .*[^.]\.$/)
+  t.match(await refused(t, `redis://127.0.0.1:${port}`, 500), /cannot be used: .*[^.]\.$/)
 })
 
 t.test('TLS with the certificate of another host is refused', async (t) => {

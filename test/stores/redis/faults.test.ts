@@ -92,7 +92,7 @@ t.test('the error of a host with several addresses names each of them', async (t
   const port = await freePort()
   const refused = addresses.map(({ address }) => `connect ECONNREFUSED ${address}:${port}`)
   await t.rejects(RedisSessionStore.open(`redis://redis.test:${port}`, { openMs: 0 }), {
-    message: `Redis does not respond: ${refused.join(', ')}.`,
+    message: `Redis cannot be used: ${refused.join(', ')}.`,
   })
 })
 
