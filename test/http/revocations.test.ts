@@ -199,6 +199,7 @@ t.test('the stream sends a reuse as a signed CAEP event', async (t) => {
   t.match(Object.fromEntries(stream.response.headers), {
     'content-type': 'text/event-stream',
     'cache-control': 'no-store',
+    connection: 'close', // RFC 9112 §9.6
     'x-content-type-options': 'nosniff',
     'access-control-allow-credentials': 'true',
   })

@@ -89,6 +89,7 @@ export function revocationRoutes(app: FastifyInstance, { issuer }: IssuerContext
         ...(reply.getHeaders() as OutgoingHttpHeaders),
         'content-type': 'text/event-stream',
         'cache-control': 'no-store',
+        connection: 'close',
         'x-accel-buffering': 'no',
       })
       stream.write(`retry: ${retryMs}\n\n`)
