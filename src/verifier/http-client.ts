@@ -104,14 +104,21 @@ export function etagOf({ headers }: Response): string | null {
   return etag === null || etag.length > maxEtagLength ? null : etag
 }
 
-/** Returns how many seconds ago the server created or confirmed a response (RFC 9111 §5.1). */
+/**
+ * Returns how many seconds ago the server created or confirmed a response. Of several values the first
+ * counts (RFC 9111 §5.1).
+ */
 export function ageSecondsOf({ headers }: Response): number {
-  return readSeconds(headers.get('age')) ?? 0
+  const [first] = (headers.get('age') ?? '').split(',', 1)
+  return readSeconds(first?.trim()) ?? 0
 }
+
+/** The value of every larger number of seconds (RFC 9111 §1.2.2). */
+const maxSeconds = 2 ** 31
 
 /** Reads a number of seconds (RFC 9110 §10.2.3, RFC 9111 §1.2.2). Null for any other text. */
 export function readSeconds(text: string | null | undefined): number | null {
-  return text && /^[0-9]{1,10}$/.test(text) ? Number(text) : null
+  return text && /^[0-9]+$/.test(text) ? Math.min(Number(text), maxSeconds) : null
 }
 
 /** Reads a `Retry-After`: seconds, or a date (RFC 9110 §10.2.3). Null for any other text. */

@@ -265,7 +265,8 @@ async function fetchKeySet({ isForced, ...request }: KeySetRequest): Promise<Key
 function freshness_s(response: Response): number {
   const directives = (response.headers.get('cache-control') ?? '').toLowerCase().split(',')
   const maxAge = directives.map((part) => part.trim()).find((part) => part.startsWith('max-age='))
-  const maxAge_s = readSeconds(maxAge?.slice('max-age='.length))
+  // RFC 9111 §5.2 allows quotes.
+  const maxAge_s = readSeconds(maxAge?.slice('max-age='.length).replaceAll('"', ''))
   if (maxAge_s === null) return defaultMaxAge_s
   const freshFor_s = maxAge_s - ageSecondsOf(response)
   return Math.min(Math.max(freshFor_s, maxAgeRange_s.min), maxAgeRange_s.max)

@@ -118,7 +118,9 @@ t.test('a replayed snapshot removes no revocation and does not count as recent',
   clock.advance_s(100)
   const replays: FeedServer['onSnapshot'][] = [
     // An HTTP cache responds while the issuer is unavailable (RFC 9111 §4.2.4).
-    (_request, response) => response.writeHead(304, { age: '100' }).end(),
+    ...['100', '100, 1', '99999999999'].map((age): FeedServer['onSnapshot'] => {
+      return (_request, response) => response.writeHead(304, { age }).end()
+    }),
     (_request, response) => response.end(old),
   ]
   for (const replay of replays) {
