@@ -59,6 +59,7 @@ async function start(t: Test, guard: Guard) {
     client_id: 'mcp',
     grants: ['authorization_code', 'refresh_token'],
     redirect_uris: [mcpRedirectUri],
+    third_party: true,
     audience: [resource],
     scopes: { [scope]: [] },
   }
@@ -97,7 +98,8 @@ async function start(t: Test, guard: Guard) {
     if (asked === undefined) throw new Error('the user was not asked')
     t.equal(asked.searchParams.get('resource'), resource)
     const visitor = new Visitor(issuer)
-    const { headers } = await visitor.signIn(await visitor.get(asked.pathname + asked.search))
+    const consent = await visitor.signIn(await visitor.get(asked.pathname + asked.search))
+    const { headers } = await visitor.submit(consent, { decision: 'allow' })
     const back = new URL(String(headers.location))
     await first.finishAuth(back.searchParams.get('code') ?? '')
     const saved = claimsOf(tokens.tokens()?.access_token ?? '')
