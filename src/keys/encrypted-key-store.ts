@@ -111,7 +111,7 @@ async function decrypt(
     if (text === null) continue
     const privateJwk = privateJwkSchema.parse(JSON.parse(text))
     const record = { ...info, privateJwk }
-    const problem = await recordProblem(record)
+    const problem = recordProblem(record)
     if (problem !== null) throw invalidRecord(info.name, problem)
     return { ...record, isCurrent: age === 0 }
   }

@@ -4,7 +4,7 @@ import * as z from 'zod'
 import { GatepassError } from '../core/errors.ts'
 import { parseJson } from '../core/json.ts'
 import { type Algorithm, addJwsOptions, algorithmNames, algorithms } from '../tokens/algorithms.ts'
-import { publicMembers } from '../tokens/verification-key.ts'
+import { jwkThumbprint, publicMembers } from '../tokens/verification-key.ts'
 import type { KeyInfo } from './lifecycle.ts'
 
 /** Creates, checks and serializes key records. A stored record is not trusted until it is read here. */
@@ -69,21 +69,12 @@ export function importPrivateKey(record: KeyRecord): KeyObject {
  * Describes what is wrong with a record, or returns null. A `kid` that is not the thumbprint of its
  * key would let one key pass for another.
  */
-export async function recordProblem({ alg, kid, privateJwk }: KeyRecord): Promise<string | null> {
+export function recordProblem({ alg, kid, privateJwk }: KeyRecord): string | null {
   const { kty, crv } = algorithms[alg]
   if (privateJwk.kty !== kty || (crv !== null && privateJwk.crv !== crv)) {
     return 'its key type does not match its algorithm'
   }
-  return (await thumbprint(privateJwk)) === kid ? null : 'its kid is not its thumbprint'
-}
-
-/** Null if a member that the thumbprint needs is missing. */
-async function thumbprint(jwk: JWK): Promise<string | null> {
-  try {
-    return await calculateJwkThumbprint(jwk)
-  } catch {
-    return null
-  }
+  return jwkThumbprint(privateJwk, alg) === kid ? null : 'its kid is not its thumbprint'
 }
 
 const time = z.int().nonnegative()

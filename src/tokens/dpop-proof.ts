@@ -1,15 +1,9 @@
 import { GatepassError } from '../core/errors.ts'
 import type { JsonObject, JsonValue } from '../core/json.ts'
-import { digestText } from '../core/secrets.ts'
 import { isMediaType, parseCompactJws, type SignedMessage } from './access-token.ts'
-import { type Algorithm, algorithms, isAlgorithm } from './algorithms.ts'
-import {
-  decodeBase64url,
-  isFractionalDate,
-  isJsonObject,
-  parseStrictJson,
-} from './strict-decoding.ts'
-import { importVerificationKey, type VerificationKey } from './verification-key.ts'
+import { type Algorithm, isAlgorithm } from './algorithms.ts'
+import { isFractionalDate, isJsonObject, parseStrictJson } from './strict-decoding.ts'
+import { importVerificationKey, jwkThumbprint, type VerificationKey } from './verification-key.ts'
 
 /** Size limit of a proof in bytes. An ES256 proof has about 500, an ML-DSA-44 proof 5,500. */
 const maxProofBytes = 8192
@@ -105,35 +99,4 @@ function readClaims(payloadBytes: Buffer): DpopClaims {
 
 function isText(value: JsonValue | undefined, lengthMax: number): value is string {
   return typeof value === 'string' && value !== '' && value.length <= lengthMax
-}
-
-/** Members of a thumbprint, in order: RFC 7638 §3.2, RFC 8037 §2, RFC 9964 §6. */
-const thumbprintMembers = {
-  EC: ['crv', 'kty', 'x', 'y'],
-  OKP: ['crv', 'kty', 'x'],
-  RSA: ['e', 'kty', 'n'],
-  AKP: ['alg', 'kty', 'pub'],
-} as const
-
-/** Length of a SHA-256 digest. */
-const thumbprintBytes = 32
-
-/**
- * Returns the SHA-256 thumbprint of a JWK (RFC 7638). Does not check that the key is valid.
- *
- * @returns null if a member is missing, or if the key type is not that of the algorithm
- */
-export function jwkThumbprint(jwk: JsonObject, alg: Algorithm): string | null {
-  const { kty } = algorithms[alg]
-  const canonical: Record<string, string> = {}
-  for (const name of thumbprintMembers[kty]) {
-    const value = jwk[name]
-    if (typeof value !== 'string') return null
-    canonical[name] = value
-  }
-  return canonical.kty === kty ? digestText(JSON.stringify(canonical)) : null
-}
-
-export function isThumbprint(value: unknown): value is string {
-  return decodeBase64url(value)?.length === thumbprintBytes
 }

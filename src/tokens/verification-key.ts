@@ -1,5 +1,6 @@
 import { createPublicKey, type KeyObject } from 'node:crypto'
 import type { JsonObject } from '../core/json.ts'
+import { digestText } from '../core/secrets.ts'
 import { isKeyId } from './access-token.ts'
 import {
   type Algorithm,
@@ -185,6 +186,40 @@ function createKey({ kid: _, ...jwk }: VerificationKey['jwk']): KeyObject | null
   } catch {
     return null
   }
+}
+
+/** Members of a thumbprint, in order: RFC 7638 §3.2, RFC 8037 §2, RFC 9964 §6. */
+const thumbprintMembers = {
+  EC: ['crv', 'kty', 'x', 'y'],
+  OKP: ['crv', 'kty', 'x'],
+  RSA: ['e', 'kty', 'n'],
+  AKP: ['alg', 'kty', 'pub'],
+} as const
+
+/** Length of a SHA-256 digest. */
+const thumbprintBytes = 32
+
+/**
+ * Returns the SHA-256 thumbprint of a JWK (RFC 7638). Does not check that the key is valid.
+ *
+ * @returns null if a member is missing, or if the key type is not that of the algorithm
+ */
+export function jwkThumbprint(
+  jwk: { readonly [member: string]: unknown },
+  alg: Algorithm,
+): string | null {
+  const { kty } = algorithms[alg]
+  const canonical: Record<string, string> = {}
+  for (const name of thumbprintMembers[kty]) {
+    const value = jwk[name]
+    if (typeof value !== 'string') return null
+    canonical[name] = value
+  }
+  return canonical.kty === kty ? digestText(JSON.stringify(canonical)) : null
+}
+
+export function isThumbprint(value: unknown): value is string {
+  return decodeBase64url(value)?.length === thumbprintBytes
 }
 
 /** A key of the right length (RFC 9964): all bytes are a key. */

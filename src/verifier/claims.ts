@@ -7,8 +7,8 @@ import {
   mediaTypeOf,
   type SignedAccessToken,
 } from '../tokens/access-token.ts'
-import { isThumbprint } from '../tokens/dpop-proof.ts'
 import { isJsonObject, isNumericDate, parseStrictJson } from '../tokens/strict-decoding.ts'
+import { isThumbprint } from '../tokens/verification-key.ts'
 
 export interface ClaimRules {
   /** The accepted `iss`. */
