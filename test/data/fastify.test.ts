@@ -6,6 +6,7 @@ import { dataOwner } from '../../src/stores/data-store.ts'
 import type { AccessTokenClaims } from '../../src/tokens/access-token.ts'
 import { gatepassAuth } from '../../src/verifier/fastify.ts'
 import { createVerifier } from '../../src/verifier/verifier.ts'
+import { closedWith } from '../support/closed-with.ts'
 import { dataSecret, newDataStore, startVerifier } from '../support/data.ts'
 import { audience, claimsWith, issuer, mint } from '../support/tokens.ts'
 import { bearer, fields, key, start, type Work } from './app.ts'
@@ -242,8 +243,7 @@ t.test('invalid options prevent the start', async (t) => {
   const options = { store: newDataStore(t), secrets: [dataSecret], fields }
   const verifier = createVerifier({ issuer, audience, jwks: { keys: [key.publicJwk] } })
   const register = async (changes: object, withAuth = true) => {
-    const app = Fastify()
-    t.teardown(() => app.close())
+    const app = closedWith(t, Fastify())
     if (withAuth) await app.register(gatepassAuth, { verifier })
     await app.register(gatepassData, { ...options, ...changes })
   }

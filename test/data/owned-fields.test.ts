@@ -5,14 +5,14 @@ import { FieldCipher } from '../../src/data/field-cipher.ts'
 import { FieldCache, maxFields, maxValueBytes, OwnedFields } from '../../src/data/owned-fields.ts'
 import type { DataOwner } from '../../src/stores/data-store.ts'
 import { SqliteDataStore } from '../../src/stores/sqlite/data-store.ts'
+import { closedWith } from '../support/closed-with.ts'
 import { createTestFolder } from '../support/test-folder.ts'
 
 const hour_ms = 3_600_000
 const secret = 's'.repeat(43)
 
 function open(t: Test, owner: DataOwner = { scope: 'session', id: randomId() }) {
-  const store = new SqliteDataStore(join(createTestFolder(t), randomId(), 'data.db'))
-  t.teardown(() => store.close())
+  const store = closedWith(t, new SqliteDataStore(join(createTestFolder(t), randomId(), 'data.db')))
   const unreadable = { count: 0 }
   const clock = { nowMs: () => Date.now() }
   const fieldsWith = (secrets: [string, ...string[]], of = owner) =>

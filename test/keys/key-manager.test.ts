@@ -9,6 +9,7 @@ import { type KeyEvent, KeyManager, type KeyManagerOptions } from '../../src/key
 import { FileKeyStore } from '../../src/keys/key-store.ts'
 import { signAccessToken } from '../../src/tokens/signing.ts'
 import { FakeClock } from '../support/clock.ts'
+import { closedWith } from '../support/closed-with.ts'
 import { lacksPermissions } from '../support/platform.ts'
 import { createTestFolder } from '../support/test-folder.ts'
 import { MemoryKeyStore, newRecord, policy, startMs } from './support.ts'
@@ -23,8 +24,7 @@ async function openManager(t: Test, options: Partial<KeyManagerOptions> = {}) {
   const events: KeyEvent[] = []
   const onChange = (event: KeyEvent) => void events.push(event)
   const defaults = { store, secrets, clock, policy, algorithm: 'Ed25519' as const, onChange }
-  const manager = await KeyManager.open({ ...defaults, ...options })
-  t.teardown(() => manager.close())
+  const manager = closedWith(t, await KeyManager.open({ ...defaults, ...options }))
   return { manager, clock, store, events }
 }
 

@@ -1,6 +1,7 @@
 import t, { type Test } from 'tap'
 import type { StoredKey } from '../../src/keys/key-record.ts'
 import { PostgresKeyStore } from '../../src/keys/postgres-key-store.ts'
+import { closedWith } from '../support/closed-with.ts'
 import { patient } from '../support/patience.ts'
 import { PostgresServer } from '../support/postgres.ts'
 
@@ -25,8 +26,7 @@ t.test('every replica reads the inserted keys unchanged', async (t) => {
   t.strictSame(await store.list(), [])
   const all = [key('epoch-1-ES256'), key('epoch-2-ES256', '"Ünï\\u0000"\n')]
   for (const one of all) t.equal(await store.insertIfAbsent(one), true)
-  const other = await PostgresKeyStore.open(url, patient)
-  t.teardown(() => other.close())
+  const other = closedWith(t, await PostgresKeyStore.open(url, patient))
   const listed = await other.list()
   t.strictSame(
     listed.toSorted((a, b) => (a.name < b.name ? -1 : 1)),

@@ -2,6 +2,7 @@ import type { Test } from 'tap'
 import { randomId } from '../../src/core/secrets.ts'
 import type { SessionStore } from '../../src/stores/ports.ts'
 import { oneTimeMarginMs } from '../../src/stores/sql-rows.ts'
+import { closedWith } from '../support/closed-with.ts'
 import { t0 } from '../support/sessions.ts'
 import { testsWithStore } from './with-store.ts'
 
@@ -98,8 +99,7 @@ export function oneTimeContract(t: Test, open: () => Promise<SessionStore>): voi
 /** For stores that do not remove expired values by themselves. */
 export function oneTimeRemoval(t: Test, open: () => Promise<SessionStore>): void {
   t.test('one-time values: removes expired values, a slice at a time', async (t) => {
-    const store = await open()
-    t.teardown(() => store.close())
+    const store = closedWith(t, await open())
     const expired = Array.from({ length: 25 }, randomId)
     for (const id of expired) await store.claimOnce(id, t0 + 1_000)
     const later = randomId()

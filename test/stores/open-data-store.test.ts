@@ -9,6 +9,7 @@ import { ResilientDataStore } from '../../src/stores/open-data-store.ts'
 import { RedisDataStore } from '../../src/stores/redis/data-store.ts'
 import { SqliteDataStore } from '../../src/stores/sqlite/data-store.ts'
 import { FakeClock } from '../support/clock.ts'
+import { closedWith } from '../support/closed-with.ts'
 import { patient } from '../support/patience.ts'
 import { startRedis } from '../support/redis.ts'
 import { createTestFolder } from '../support/test-folder.ts'
@@ -41,8 +42,7 @@ async function withChanges(t: Test, changes: (store: SqliteDataStore) => Partial
     ...changes(store),
   })
   const { clock, opening } = openResilient(async () => changed)
-  const resilient = await opening
-  t.teardown(() => resilient.close())
+  const resilient = closedWith(t, await opening)
   return { clock, resilient }
 }
 
@@ -71,8 +71,7 @@ t.test('calls are blocked while the store does not respond, and tried again late
 t.test('data can be removed from a full Redis, which refuses writes', async (t) => {
   const server = await startRedis(t)
   const { clock, opening } = openResilient(() => RedisDataStore.open(server.url, patient))
-  const store = await opening
-  t.teardown(() => store.close())
+  const store = closedWith(t, await opening)
   const [one, other] = [write({ owner: newOwner() }), write({ owner: newOwner() })]
   t.same([await store.write(one), await store.write(other)], ['written', 'written'])
   await server.ask('CONFIG', 'SET', 'maxmemory', '1')
@@ -119,8 +118,7 @@ t.test('a store with circuit breakers of its own gets no other', async (t) => {
 
 /** A store that can be opened once `isUp` is set. */
 function startUnavailable(t: Test) {
-  const store = sqlite(t)
-  t.teardown(() => store.close())
+  const store = closedWith(t, sqlite(t))
   const state = { isUp: false, attempts: 0 }
   const { errors, opening } = openResilient(async () => {
     state.attempts += 1
@@ -169,8 +167,7 @@ t.test('a store that cannot be opened after the start stays unavailable', async 
   const { opening } = openResilient(async () => {
     throw error
   })
-  const resilient = await opening
-  t.teardown(() => resilient.close())
+  const resilient = closedWith(t, await opening)
   error = failed
   const thrown = async () => {
     const { code, message, cause } = await resilient.read(newOwner(), 'all', 0).catch((one) => one)
@@ -192,8 +189,7 @@ t.test('a clock that is ahead for minutes removes no data that has not expired',
   mock.timers.enable({ apis: ['setTimeout'] })
   t.teardown(() => mock.timers.reset())
   const { clock, opening } = openResilient(async () => sqlite(t))
-  const resilient = await opening
-  t.teardown(() => resilient.close())
+  const resilient = closedWith(t, await opening)
   const owner = newOwner()
   const dayMs = 86_400_000
   const expiresAtMs = clock.nowMs() + dayMs

@@ -1,4 +1,5 @@
 import type { Test } from 'tap'
+import { closedWith } from '../support/closed-with.ts'
 
 /** Returns a function that runs a test on a store, which it opens and closes. */
 export function testsWithStore<S extends { close(): Promise<void> }>(
@@ -7,8 +8,7 @@ export function testsWithStore<S extends { close(): Promise<void> }>(
 ) {
   return (title: string, body: (t: Test, store: S) => Promise<unknown>) =>
     t.test(title, async (t) => {
-      const store = await open()
-      t.teardown(() => store.close())
+      const store = closedWith(t, await open())
       await body(t, store)
       // A property asserts nothing: it throws.
       t.pass()

@@ -5,6 +5,7 @@ import type { DataStore } from '../../src/stores/data-store.ts'
 import { MemcachedDataStore } from '../../src/stores/memcached/data-store.ts'
 import { RedisDataStore } from '../../src/stores/redis/data-store.ts'
 import { SqliteDataStore } from '../../src/stores/sqlite/data-store.ts'
+import { closedWith } from './closed-with.ts'
 import { startMemcached, urlOf } from './memcached.ts'
 import { patient } from './patience.ts'
 import { startRedis } from './redis.ts'
@@ -46,11 +47,6 @@ async function onMemcached(t: Test): Promise<OpenStore> {
     return again(t)
   }
   return Object.assign(open, { again })
-}
-
-function closedWith(t: Test, store: DataStore): DataStore {
-  t.teardown(() => store.close())
-  return store
 }
 
 /** Every store of session data, each on a real server that ends with the test. */

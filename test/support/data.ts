@@ -8,6 +8,7 @@ import type { DataStore } from '../../src/stores/data-store.ts'
 import { SqliteDataStore } from '../../src/stores/sqlite/data-store.ts'
 import { createVerifier } from '../../src/verifier/verifier.ts'
 import { FakeClock } from './clock.ts'
+import { closedWith } from './closed-with.ts'
 import { createTestFolder } from './test-folder.ts'
 import { audience, claimsWith, issuer, makeKey, mint, now_s } from './tokens.ts'
 import { openVerifierApp } from './verifier-app.ts'
@@ -35,9 +36,7 @@ export function tokenOf(changes: Readonly<Record<string, unknown>> = {}) {
 }
 
 export function newDataStore(t: Test): DataStore {
-  const store = new SqliteDataStore(join(createTestFolder(t), randomId(), 'data.db'))
-  t.teardown(() => store.close())
-  return store
+  return closedWith(t, new SqliteDataStore(join(createTestFolder(t), randomId(), 'data.db')))
 }
 
 export interface VerifierOptions {

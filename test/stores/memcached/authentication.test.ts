@@ -3,6 +3,7 @@ import { dirname } from 'node:path'
 import t, { type Test } from 'tap'
 import { MemcachedDataStore } from '../../../src/stores/memcached/data-store.ts'
 import { type Certificates, makeCertificates } from '../../support/certificates.ts'
+import { closedWith } from '../../support/closed-with.ts'
 import { startMemcached, urlOf } from '../../support/memcached.ts'
 import { patienceMs, patient } from '../../support/patience.ts'
 import { fieldsOf, newOwner, write } from '../data-store-contract.ts'
@@ -13,8 +14,7 @@ const password = 's3cret/with?odd@signs'
 const credentials = { username: 'gatepass', password }
 
 async function works(t: Test, url: string): Promise<void> {
-  const store = await MemcachedDataStore.open(url, patient)
-  t.teardown(() => store.close())
+  const store = closedWith(t, await MemcachedDataStore.open(url, patient))
   const one = write({ owner: newOwner() })
   t.equal(await store.write(one), 'written')
   t.same(await store.read(one.owner, 'all'), fieldsOf(one))

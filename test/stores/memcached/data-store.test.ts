@@ -1,6 +1,7 @@
 import t, { type Test } from 'tap'
 import { MemcachedDataStore } from '../../../src/stores/memcached/data-store.ts'
 import { fieldKeyOf, locate } from '../../../src/stores/memcached/owner-items.ts'
+import { closedWith } from '../../support/closed-with.ts'
 import { type MemcachedServer, startMemcached, urlOf } from '../../support/memcached.ts'
 import { patient } from '../../support/patience.ts'
 import { t0 } from '../../support/sessions.ts'
@@ -23,8 +24,7 @@ t.test('three nodes', async (t) => {
 
 async function started(t: Test, options: readonly string[] = []) {
   const server = await startMemcached(t, { options })
-  const store = await MemcachedDataStore.open(server.url, patient)
-  t.teardown(() => store.close())
+  const store = closedWith(t, await MemcachedDataStore.open(server.url, patient))
   return { server, store }
 }
 

@@ -2,6 +2,7 @@ import type { Socket } from 'node:net'
 import t, { type Test } from 'tap'
 import { freePort } from '../../../scripts/free-port.ts'
 import { MemcachedDataStore } from '../../../src/stores/memcached/data-store.ts'
+import { closedWith } from '../../support/closed-with.ts'
 import { startMemcached, urlOf } from '../../support/memcached.ts'
 import { lateMs } from '../../support/patience.ts'
 import { startTcpServer } from '../../support/tcp-server.ts'
@@ -12,9 +13,7 @@ import { timeUntilUnavailable } from '../unavailable.ts'
 const deadlineMs = 2_000
 
 async function open(t: Test, url: string): Promise<MemcachedDataStore> {
-  const store = await MemcachedDataStore.open(url, { deadlineMs })
-  t.teardown(() => store.close())
-  return store
+  return closedWith(t, await MemcachedDataStore.open(url, { deadlineMs }))
 }
 
 /** A server that replies to the probe and then responds as a test says. */

@@ -1,6 +1,7 @@
 import t from 'tap'
 import { PostgresAccountStore } from '../../../src/stores/postgres/account-store.ts'
 import { makeCertificates } from '../../support/certificates.ts'
+import { closedWith } from '../../support/closed-with.ts'
 import { patient } from '../../support/patience.ts'
 import { PostgresServer } from '../../support/postgres.ts'
 
@@ -25,8 +26,7 @@ for (const [host, parameters] of [
   ['127.0.0.1', { sslmode: 'require' }],
 ] as const) {
   t.test(`TLS to ${host} by ${parameters.sslmode}`, async (t) => {
-    const store = await PostgresAccountStore.open(urlOf(host, parameters), patient)
-    t.teardown(() => store.close())
+    const store = closedWith(t, await PostgresAccountStore.open(urlOf(host, parameters), patient))
     await store.ping()
     const connections = await server.query(
       `SELECT DISTINCT ssl FROM pg_stat_ssl JOIN pg_stat_activity USING (pid) WHERE usename = 'gatepass'`,
@@ -74,7 +74,6 @@ t.test('an unreadable certificate file is a configuration error', async (t) => {
 t.test('a Unix socket', async (t) => {
   const url = new URL(direct)
   const socket = `postgres://gatepass@${encodeURIComponent(server.folder)}:${server.port}`
-  const store = await PostgresAccountStore.open(`${socket}${url.pathname}`, patient)
-  t.teardown(() => store.close())
+  const store = closedWith(t, await PostgresAccountStore.open(`${socket}${url.pathname}`, patient))
   await store.ping()
 })

@@ -1,5 +1,6 @@
 import t, { type Test } from 'tap'
 import { PostgresCounterStore } from '../../../src/stores/postgres/counter-store.ts'
+import { closedWith } from '../../support/closed-with.ts'
 import { patient } from '../../support/patience.ts'
 import { PostgresServer } from '../../support/postgres.ts'
 import { counterStoreContract, setBackContract, stopTime } from '../counter-store-contract.ts'
@@ -7,9 +8,7 @@ import { counterStoreContract, setBackContract, stopTime } from '../counter-stor
 const server = await PostgresServer.start(t)
 
 async function open(t: Test, url: string): Promise<PostgresCounterStore> {
-  const store = await PostgresCounterStore.open(url, patient)
-  t.teardown(() => store.close())
-  return store
+  return closedWith(t, await PostgresCounterStore.open(url, patient))
 }
 
 async function countRows(url: string): Promise<number> {

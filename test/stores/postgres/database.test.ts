@@ -1,6 +1,7 @@
 import t, { type Test } from 'tap'
 import { isGatepassError } from '../../../src/core/errors.ts'
 import { PostgresDatabase, type PostgresOptions } from '../../../src/stores/postgres/database.ts'
+import { closedWith } from '../../support/closed-with.ts'
 import { patient } from '../../support/patience.ts'
 import { PostgresServer } from '../../support/postgres.ts'
 import { until } from '../../support/until.ts'
@@ -25,8 +26,7 @@ const gone = { code: 'store_unavailable', status: 503, retryAfterSeconds: 1 }
 
 async function open(t: Test, options?: PostgresOptions, url?: string) {
   const direct = url ?? (await server.createDatabase())
-  const db = await PostgresDatabase.open(direct, schema, { ...patient, ...options })
-  t.teardown(() => db.close())
+  const db = closedWith(t, await PostgresDatabase.open(direct, schema, { ...patient, ...options }))
   const stored = async () => {
     const rows = await server.query('SELECT n FROM gatepass.numbers ORDER BY n', direct)
     return rows.map(({ n }) => Number(n))

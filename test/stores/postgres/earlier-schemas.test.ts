@@ -6,6 +6,7 @@ import { PostgresKeyStore } from '../../../src/keys/postgres-key-store.ts'
 import { logStart } from '../../../src/stores/ports.ts'
 import { PostgresAccountStore } from '../../../src/stores/postgres/account-store.ts'
 import { PostgresSessionStore } from '../../../src/stores/postgres/session-store.ts'
+import { closedWith } from '../../support/closed-with.ts'
 import { patient } from '../../support/patience.ts'
 import { PostgresServer } from '../../support/postgres.ts'
 import { policy, session, t0 } from '../../support/sessions.ts'
@@ -24,15 +25,13 @@ async function databaseOf(version: number): Promise<string> {
 }
 
 t.test('schema 1: accounts are found and can be changed', async (t) => {
-  const store = await PostgresAccountStore.open(await databaseOf(1), patient)
-  t.teardown(() => store.close())
+  const store = closedWith(t, await PostgresAccountStore.open(await databaseOf(1), patient))
   await keepsAccounts(t, store)
   t.match(await store.findBySub('user-2'), { loginName: 'bob', disabled: true })
 })
 
 t.test('schema 1: sessions are refreshed, and new ones may be bound to a key', async (t) => {
-  const store = await PostgresSessionStore.open(await databaseOf(1), patient)
-  t.teardown(() => store.close())
+  const store = closedWith(t, await PostgresSessionStore.open(await databaseOf(1), patient))
   await keepsFirstSessions(t, store)
   const bound = session({ sid: 'bound-session-00000000', jkt: 'a'.repeat(43) })
   await store.create(bound)
@@ -40,14 +39,12 @@ t.test('schema 1: sessions are refreshed, and new ones may be bound to a key', a
 })
 
 t.test('schema 2: sessions are unchanged, and store retries and replays', async (t) => {
-  const store = await PostgresSessionStore.open(await databaseOf(2), patient)
-  t.teardown(() => store.close())
+  const store = closedWith(t, await PostgresSessionStore.open(await databaseOf(2), patient))
   await storesRetriesAndReplays(t, store)
 })
 
 t.test('schema 1: the revocation log continues after its last entry', async (t) => {
-  const store = await PostgresSessionStore.open(await databaseOf(1), patient)
-  t.teardown(() => store.close())
+  const store = closedWith(t, await PostgresSessionStore.open(await databaseOf(1), patient))
   const before = await store.revocationsAfter(logStart, 10)
   t.match(before, [
     { kind: 'session', id: 'ended-session-00000000', atMs: t0 + 1 },

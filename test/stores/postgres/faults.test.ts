@@ -3,6 +3,7 @@ import t, { type Test } from 'tap'
 import { isGatepassError } from '../../../src/core/errors.ts'
 import { randomId } from '../../../src/core/secrets.ts'
 import { PostgresSessionStore } from '../../../src/stores/postgres/session-store.ts'
+import { closedWith } from '../../support/closed-with.ts'
 import { patient } from '../../support/patience.ts'
 import { PostgresServer } from '../../support/postgres.ts'
 import { policy, rotation, session, t0 } from '../../support/sessions.ts'
@@ -130,8 +131,7 @@ t.test('an administrator ends all connections repeatedly', (t) =>
 
 t.test('a connection to a server that has become read-only is replaced', async (t) => {
   const url = await server.createDatabase()
-  const store = await PostgresSessionStore.open(url, patient)
-  t.teardown(() => store.close())
+  const store = closedWith(t, await PostgresSessionStore.open(url, patient))
   // Like a primary that becomes a standby, behind an address that leads to the new primary.
   const readsOnly = (is: 'on' | 'off') =>
     server.query(
@@ -148,8 +148,7 @@ t.test('a connection to a server that has become read-only is replaced', async (
 t.test('a rotation whose response is lost is repeated, and its replay is the result', async (t) => {
   const url = await server.createDatabase()
   const proxy = await TcpProxy.start(t, server.port)
-  const store = await PostgresSessionStore.open(proxy.through(url), patient)
-  t.teardown(() => store.close())
+  const store = closedWith(t, await PostgresSessionStore.open(proxy.through(url), patient))
   const one = session({ sid: randomId() })
   await store.create(one)
   proxy.loseNextResponse()
@@ -167,8 +166,7 @@ t.test(
   async (t) => {
     const url = await server.createDatabase()
     const proxy = await TcpProxy.start(t, server.port)
-    const store = await PostgresSessionStore.open(proxy.through(url), patient)
-    t.teardown(() => store.close())
+    const store = closedWith(t, await PostgresSessionStore.open(proxy.through(url), patient))
     const one = session({ sid: randomId() })
     await store.create(one)
     proxy.loseNextResponse()

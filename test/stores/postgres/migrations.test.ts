@@ -7,6 +7,7 @@ import { migrate } from '../../../src/stores/postgres/database.ts'
 import { PostgresSessionStore } from '../../../src/stores/postgres/session-store.ts'
 import { parsePostgresUrl } from '../../../src/stores/postgres/url.ts'
 import { account } from '../../support/accounts.ts'
+import { closedWith } from '../../support/closed-with.ts'
 import { patient } from '../../support/patience.ts'
 import { PostgresServer } from '../../support/postgres.ts'
 import { readProjectFile } from '../../support/project.ts'
@@ -177,8 +178,7 @@ t.test('a service needs no right to change existing tables', async (t) => {
      GRANT SELECT, INSERT, UPDATE ON gatepass.accounts TO service`,
     url,
   )
-  const store = await PostgresAccountStore.open(asService(url), patient)
-  t.teardown(() => store.close())
+  const store = closedWith(t, await PostgresAccountStore.open(asService(url), patient))
   await store.create([account()])
   await t.rejects(PostgresSessionStore.open(asService(url), patient), {
     code: 'migration_failed',
@@ -193,8 +193,7 @@ t.test('the rights of docs/stores.md cover the tables of later versions', async 
   await (await PostgresAccountStore.open(url, patient)).close()
   await run(url, grants)
   await apply(url, [first])
-  const store = await PostgresAccountStore.open(asService(url), patient)
-  t.teardown(() => store.close())
+  const store = closedWith(t, await PostgresAccountStore.open(asService(url), patient))
   await store.create([account()])
   await run(asService(url), 'INSERT INTO gatepass.things VALUES (1)')
   t.same(await things(url), [{ n: 1 }])

@@ -4,6 +4,7 @@ import { digest, randomId } from '../../../src/core/secrets.ts'
 import { followUpMs, logStart, type Session } from '../../../src/stores/ports.ts'
 import { PostgresSessionStore } from '../../../src/stores/postgres/session-store.ts'
 import { decideRotation } from '../../../src/stores/rotation.ts'
+import { closedWith } from '../../support/closed-with.ts'
 import { patient } from '../../support/patience.ts'
 import { PostgresServer } from '../../support/postgres.ts'
 import fc from '../../support/properties.ts'
@@ -211,8 +212,7 @@ t.test('rotations do not depend on the isolation level of the database', async (
   const url = await server.createDatabase()
   const name = new URL(url).pathname.slice(1)
   await server.query(`ALTER DATABASE ${name} SET default_transaction_isolation = 'serializable'`)
-  const store = await PostgresSessionStore.open(url, patient)
-  t.teardown(() => store.close())
+  const store = closedWith(t, await PostgresSessionStore.open(url, patient))
   const one = session({ sid: randomId() })
   await store.create(one)
   const request = rotation({ sid: one.sid, nowMs: t0 + policy.graceMs })

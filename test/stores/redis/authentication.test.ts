@@ -3,6 +3,7 @@ import { randomId } from '../../../src/core/secrets.ts'
 import { RedisDataStore } from '../../../src/stores/redis/data-store.ts'
 import { RedisSessionStore } from '../../../src/stores/redis/session-store.ts'
 import { makeCertificates } from '../../support/certificates.ts'
+import { closedWith } from '../../support/closed-with.ts'
 import { patienceMs, patient } from '../../support/patience.ts'
 import { type RedisServer, startCluster, startRedis, startSentinels } from '../../support/redis.ts'
 import { session, t0 } from '../../support/sessions.ts'
@@ -38,8 +39,7 @@ const password = 's3cret/with?odd@signs'
 const quoted = encodeURIComponent(password)
 
 async function works(t: Test, url: string, replicas = 0): Promise<void> {
-  const store = await RedisSessionStore.open(url, { ...patient, replicas })
-  t.teardown(() => store.close())
+  const store = closedWith(t, await RedisSessionStore.open(url, { ...patient, replicas }))
   const one = session({ sid: randomId() })
   await store.create(one)
   t.same(await store.find(one.sid, t0), one)

@@ -1,5 +1,6 @@
 import type { Test } from 'tap'
 import { RedisCounterStore } from '../../../src/stores/redis/counter-store.ts'
+import { closedWith } from '../../support/closed-with.ts'
 import { patient } from '../../support/patience.ts'
 import type { RedisServer } from '../../support/redis.ts'
 import type { CounterStoreContract } from '../counter-store-contract.ts'
@@ -19,9 +20,7 @@ export async function startCounters(
   await server.ask('FLUSHALL')
   return {
     async open() {
-      const store = await RedisCounterStore.open(url, patient)
-      t.teardown(() => store.close())
-      return store
+      return closedWith(t, await RedisCounterStore.open(url, patient))
     },
     async wait(seconds) {
       await server.ask('EVAL', ageKeys, '0', String(seconds * 1000))

@@ -1,6 +1,7 @@
 import { randomInt } from 'node:crypto'
 import t, { type Test } from 'tap'
 import { RedisDataStore } from '../../../src/stores/redis/data-store.ts'
+import { closedWith } from '../../support/closed-with.ts'
 import { lateMs } from '../../support/patience.ts'
 import {
   demandReplicas,
@@ -19,8 +20,7 @@ async function losesNothing(
   t: Test,
   { url, primary, fault }: { url: string; primary: RedisServer; fault: 'kill' | 'freeze' },
 ): Promise<void> {
-  const store = await RedisDataStore.open(url, { deadlineMs, replicas: 1 })
-  t.teardown(() => store.close())
+  const store = closedWith(t, await RedisDataStore.open(url, { deadlineMs, replicas: 1 }))
   const load = new DataLoad(t, store, cartCount)
   await load.untilAllAcknowledged()
   await load.untilAcknowledged(randomInt(1, 200))

@@ -3,6 +3,7 @@ import { connect } from 'node:net'
 import { createInterface } from 'node:readline'
 import t, { type Test } from 'tap'
 import { RedisDataStore } from '../../../src/stores/redis/data-store.ts'
+import { closedWith } from '../../support/closed-with.ts'
 import { patient } from '../../support/patience.ts'
 import { startCluster, startRedis, startSentinels } from '../../support/redis.ts'
 import { t0 } from '../../support/sessions.ts'
@@ -22,8 +23,7 @@ t.test('Sentinel, with a replica confirming', async (t) => {
 
 t.test('data expires, and a write or a touch postpones that', async (t) => {
   const server = await startRedis(t)
-  const store = await RedisDataStore.open(server.url, patient)
-  t.teardown(() => store.close())
+  const store = closedWith(t, await RedisDataStore.open(server.url, patient))
   const one = write({ owner: newOwner(), expiresAtMs: Date.now() + 60_000 })
   await store.write(one)
   const [key = ''] = (await server.ask('KEYS', '*')) as string[]
@@ -44,8 +44,7 @@ t.test('data expires, and a write or a touch postpones that', async (t) => {
 
 t.test('a repeated write succeeds', async (t) => {
   const server = await startRedis(t)
-  const store = await RedisDataStore.open(server.url, patient)
-  t.teardown(() => store.close())
+  const store = closedWith(t, await RedisDataStore.open(server.url, patient))
   const one = write({ owner: newOwner(), expected: null })
   t.same([await store.write(one), await store.write(one)], ['written', 'written'])
   t.same(await store.read(one.owner, 'all', t0), fieldsOf(one))
@@ -75,8 +74,7 @@ t.test(
 
 t.test('a read is one round trip', async (t) => {
   const server = await startRedis(t)
-  const store = await RedisDataStore.open(server.url, patient)
-  t.teardown(() => store.close())
+  const store = closedWith(t, await RedisDataStore.open(server.url, patient))
   const owner = newOwner()
   await store.write(write({ owner }))
   const calls = async () => {
@@ -92,8 +90,7 @@ t.test('a read is one round trip', async (t) => {
 
 t.test('concurrent writes are one script, and reads need none', async (t) => {
   const server = await startRedis(t)
-  const store = await RedisDataStore.open(server.url, patient)
-  t.teardown(() => store.close())
+  const store = closedWith(t, await RedisDataStore.open(server.url, patient))
   const writes = Array.from({ length: 20 }, () => write({ owner: newOwner() }))
   const scripts = async () => {
     const stats = String(await server.ask('INFO', 'commandstats'))
@@ -114,8 +111,7 @@ t.test('concurrent writes are one script, and reads need none', async (t) => {
 
 t.test('a key of another type does not affect other owners', async (t) => {
   const server = await startRedis(t)
-  const store = await RedisDataStore.open(server.url, patient)
-  t.teardown(() => store.close())
+  const store = closedWith(t, await RedisDataStore.open(server.url, patient))
   const [good, bad] = [write({ owner: newOwner() }), write({ owner: newOwner() })]
   await server.ask('SET', `gp:d:${bad.owner.scope}:${bad.owner.id}`, 'text')
   const wrong = { code: 'store_unavailable', cause: { message: /WRONGTYPE/ } }
@@ -130,8 +126,7 @@ t.test('a key of another type does not affect other owners', async (t) => {
 
 t.test('a change that no replica confirms fails', async (t) => {
   const { url } = await startRedis(t)
-  const store = await RedisDataStore.open(url, { replicas: 1 })
-  t.teardown(() => store.close())
+  const store = closedWith(t, await RedisDataStore.open(url, { replicas: 1 }))
   await t.rejects(store.write(write({ owner: newOwner() })), { code: 'store_unavailable' })
 })
 
@@ -149,8 +144,7 @@ t.test('a client that closes while it reconnects leaves no connection', async (t
 
 t.test('each confirmation follows its change, also one that is sent again', async (t) => {
   const { url, primary } = await startSentinels(t)
-  const store = await RedisDataStore.open(url, { ...patient, replicas: 1 })
-  t.teardown(() => store.close())
+  const store = closedWith(t, await RedisDataStore.open(url, { ...patient, replicas: 1 }))
   const commands: string[] = []
   const monitor = connect(primary.port, '127.0.0.1')
   t.teardown(() => monitor.destroy())

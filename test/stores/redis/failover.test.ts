@@ -8,6 +8,7 @@ import { RedisDataStore } from '../../../src/stores/redis/data-store.ts'
 import { RedisSessionStore } from '../../../src/stores/redis/session-store.ts'
 import { parseRedisUrl } from '../../../src/stores/redis/url.ts'
 import { FakeClock } from '../../support/clock.ts'
+import { closedWith } from '../../support/closed-with.ts'
 import { lateMs, patienceMs, patient } from '../../support/patience.ts'
 import {
   cutOffReplicas,
@@ -32,8 +33,7 @@ async function survivesFailure(
   t: Test,
   { url, primary, fault }: { url: string; primary: RedisServer; fault: 'kill' | 'freeze' },
 ): Promise<void> {
-  const store = await RedisSessionStore.open(url, { deadlineMs })
-  t.teardown(() => store.close())
+  const store = closedWith(t, await RedisSessionStore.open(url, { deadlineMs }))
   const load = await Load.start(t, store, Array.from({ length: 50 }, randomId))
   await load.untilAllAnswered()
   await primary[fault]()
@@ -63,8 +63,7 @@ for (const fault of ['kill', 'freeze'] as const) {
 
 t.test('a fail-over that loses rotations signs nobody out', async (t) => {
   const { url, primary } = await startSentinels(t)
-  const store = await RedisSessionStore.open(url, patient)
-  t.teardown(() => store.close())
+  const store = closedWith(t, await RedisSessionStore.open(url, patient))
   const one = session({ sid: randomId() })
   const refresh = (generation: number, graces: number) =>
     store.rotate(rotation({ sid: one.sid, generation, nowMs: t0 + graces * policy.graceMs }))
@@ -87,8 +86,7 @@ t.test('a client that was told of one sentinel knows the others when it dies', a
   const { sentinels, primary } = await startSentinels(t)
   const [first, second] = sentinels
   const url = `redis+sentinel://127.0.0.1:${first?.port}/main`
-  const store = await RedisSessionStore.open(url, patient)
-  t.teardown(() => store.close())
+  const store = closedWith(t, await RedisSessionStore.open(url, patient))
   await first?.kill()
   const [before, after] = [session({ sid: randomId() }), session({ sid: randomId() })]
   await store.create(before)

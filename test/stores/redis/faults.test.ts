@@ -7,6 +7,7 @@ import t from 'tap'
 import { freePort } from '../../../scripts/free-port.ts'
 import { randomId } from '../../../src/core/secrets.ts'
 import { RedisSessionStore } from '../../../src/stores/redis/session-store.ts'
+import { closedWith } from '../../support/closed-with.ts'
 import { lateMs, patient } from '../../support/patience.ts'
 import { startRedis, untilAnswered } from '../../support/redis.ts'
 import { policy, rotation, session, t0 } from '../../support/sessions.ts'
@@ -20,8 +21,7 @@ t.test(
   'calls to a silent server fail within the deadline, and succeed once it responds',
   async (t) => {
     const server = await startRedis(t)
-    const store = await RedisSessionStore.open(server.url, { deadlineMs })
-    t.teardown(() => store.close())
+    const store = closedWith(t, await RedisSessionStore.open(server.url, { deadlineMs }))
     const one = session({ sid: randomId() })
     await store.create(one)
     server.freeze()
@@ -49,8 +49,7 @@ t.test(
 
 t.test('the client reconnects to a restarted server', async (t) => {
   const first = await startRedis(t)
-  const store = await RedisSessionStore.open(first.url, { deadlineMs })
-  t.teardown(() => store.close())
+  const store = closedWith(t, await RedisSessionStore.open(first.url, { deadlineMs }))
   await first.kill()
   const tookMs = await timeUntilUnavailable(t, store.ping())
   t.ok(tookMs < deadlineMs + lateMs, `${tookMs} ms`)
@@ -60,8 +59,7 @@ t.test('the client reconnects to a restarted server', async (t) => {
 
 t.test('calls survive a broken connection', async (t) => {
   const server = await startRedis(t)
-  const store = await RedisSessionStore.open(server.url, patient)
-  t.teardown(() => store.close())
+  const store = closedWith(t, await RedisSessionStore.open(server.url, patient))
   for (let round = 0; round < 5; round++) {
     await server.ask('CLIENT', 'KILL', 'TYPE', 'normal', 'SKIPME', 'yes')
     await t.resolves(store.create(session({ sid: randomId() })))
@@ -102,8 +100,7 @@ t.test(
     const server = await startRedis(t)
     const proxy = await TcpProxy.start(t, server.port)
     const scripts = () => proxy.sent.split('EVALSHA').length - 1
-    const store = await RedisSessionStore.open(proxy.through(server.url), patient)
-    t.teardown(() => store.close())
+    const store = closedWith(t, await RedisSessionStore.open(proxy.through(server.url), patient))
     const [one, other] = [session({ sid: randomId() }), session({ sid: randomId() })]
     await store.create(one)
     await store.create(other)
@@ -129,8 +126,7 @@ t.test(
 
 t.test('a call beyond the limit fails immediately', async (t) => {
   const server = await startRedis(t)
-  const store = await RedisSessionStore.open(server.url, { deadlineMs: 2_000 })
-  t.teardown(() => store.close())
+  const store = closedWith(t, await RedisSessionStore.open(server.url, { deadlineMs: 2_000 }))
   server.freeze()
   const calls = Array.from({ length: 10_000 }, () => store.ping().catch(() => {}))
   await t.rejects(store.ping(), { code: 'store_unavailable', detail: /too many calls/ })
@@ -163,8 +159,7 @@ t.test(
   async (t) => {
     const server = await startRedis(t)
     const deadlineMs = 3_000
-    const store = await RedisSessionStore.open(server.url, { deadlineMs })
-    t.teardown(() => store.close())
+    const store = closedWith(t, await RedisSessionStore.open(server.url, { deadlineMs }))
     const one = session({ sid: randomId() })
     await store.create(one)
     server.freeze()
@@ -202,17 +197,14 @@ t.test('connecting may take longer than a call', async (t) => {
     setTimeout(() => client.pipe(server).pipe(client), 300)
   })
   const options = { deadlineMs: 200, openMs: 60_000 }
-  const store = await RedisSessionStore.open(`redis://127.0.0.1:${port}`, options)
-  t.teardown(() => store.close())
+  const store = closedWith(t, await RedisSessionStore.open(`redis://127.0.0.1:${port}`, options))
   await untilAnswered('a ping', () => store.ping().then(() => true))
 })
 
 t.test('a write is repeated until the primary has enough replicas', async (t) => {
   const server = await startRedis(t)
   const open = async (deadlineMs: number) => {
-    const store = await RedisSessionStore.open(server.url, { deadlineMs })
-    t.teardown(() => store.close())
-    return store
+    return closedWith(t, await RedisSessionStore.open(server.url, { deadlineMs }))
   }
   const [hasty, store] = [await open(500), await open(60_000)]
   const demand = (count: string) => server.ask('CONFIG', 'SET', 'min-replicas-to-write', count)

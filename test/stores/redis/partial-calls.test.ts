@@ -3,6 +3,7 @@ import { randomId } from '../../../src/core/secrets.ts'
 import { logStart, type SessionStore } from '../../../src/stores/ports.ts'
 import { expiryMarginMs } from '../../../src/stores/redis/session-row.ts'
 import { RedisSessionStore } from '../../../src/stores/redis/session-store.ts'
+import { closedWith } from '../../support/closed-with.ts'
 import { patient } from '../../support/patience.ts'
 import { type RedisServer, startRedis } from '../../support/redis.ts'
 import { policy, rotation, session, t0 } from '../../support/sessions.ts'
@@ -14,8 +15,7 @@ async function openWithUser(t: Test): Promise<{ server: RedisServer; store: Sess
   const server = await startRedis(t)
   await server.ask('ACL', 'SETUSER', 'gatepass', 'on', '>word', '~*', '+@all')
   const url = server.url.replace('://', '://gatepass:word@')
-  const store = await RedisSessionStore.open(url, patient)
-  t.teardown(() => store.close())
+  const store = closedWith(t, await RedisSessionStore.open(url, patient))
   return { server, store }
 }
 
@@ -150,8 +150,7 @@ t.test('a server without the scripts receives them again', async (t) => {
 
 t.test('a reader continues from an entry that exists, and otherwise starts again', async (t) => {
   const server = await startRedis(t)
-  const store = await RedisSessionStore.open(server.url, patient)
-  t.teardown(() => store.close())
+  const store = closedWith(t, await RedisSessionStore.open(server.url, patient))
   const idsAfter = async (position: string) =>
     (await store.revocationsAfter(position, 2)).map(({ id }) => id)
   for (const sub of ['a', 'b', 'c']) await store.revokeAll(sub, t0, kept)

@@ -13,6 +13,7 @@ import {
 } from '../../../src/stores/redis/session-row.ts'
 import { RedisSessionStore } from '../../../src/stores/redis/session-store.ts'
 import { replayKeyBytes, replayKeysBytes } from '../../../src/stores/rotation.ts'
+import { closedWith } from '../../support/closed-with.ts'
 import { patient } from '../../support/patience.ts'
 import fc from '../../support/properties.ts'
 import { startRedis } from '../../support/redis.ts'
@@ -78,8 +79,7 @@ t.test('a row of an unknown layout is refused', async (t) => {
 
 t.test('rows of earlier versions are read and changed', async (t) => {
   const server = await startRedis(t)
-  const store = await RedisSessionStore.open(server.url, patient)
-  t.teardown(() => store.close())
+  const store = closedWith(t, await RedisSessionStore.open(server.url, patient))
   const key = Buffer.alloc(32, 7)
   const jkt = Buffer.alloc(32, 9).toString('base64url')
   const scope = 'data:read'
@@ -115,8 +115,7 @@ t.test('rows of earlier versions are read and changed', async (t) => {
 
 t.test('a session takes less than 300 bytes beyond its keys', async (t) => {
   const server = await startRedis(t)
-  const store = await RedisSessionStore.open(server.url, patient)
-  t.teardown(() => store.close())
+  const store = closedWith(t, await RedisSessionStore.open(server.url, patient))
   const usage = async (key: string) => Number(await server.ask('MEMORY', 'USAGE', key))
   const userAgent =
     'Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0.0.0 Safari/537.36'

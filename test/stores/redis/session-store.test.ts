@@ -5,6 +5,7 @@ import { createConnectionFactory } from '../../../src/stores/redis/connection.ts
 import { sessionKey } from '../../../src/stores/redis/session-row.ts'
 import { RedisSessionStore } from '../../../src/stores/redis/session-store.ts'
 import { parseRedisUrl } from '../../../src/stores/redis/url.ts'
+import { closedWith } from '../../support/closed-with.ts'
 import { patienceMs, patient } from '../../support/patience.ts'
 import { startCluster, startRedis, startSentinels } from '../../support/redis.ts'
 import { policy, rotation, session, t0 } from '../../support/sessions.ts'
@@ -45,8 +46,7 @@ t.test('a Cluster', async (t) => {
   t.test('a command without a key goes to the server of the key that it is about', async (t) => {
     const options = { maxSilenceMs: patienceMs, hasReplicatedRole: false }
     const create = createConnectionFactory(parseRedisUrl(cluster.url), '.', options)
-    const connection = create({ onError: () => {}, onLost: () => {} })
-    t.teardown(() => connection.close())
+    const connection = closedWith(t, create({ onError: () => {}, onLost: () => {} }))
     await connection.connect()
     for (const node of cluster.nodes) await node.ask('CONFIG', 'RESETSTAT')
     const { signal } = new AbortController()
@@ -73,8 +73,7 @@ const afterGraceMs = t0 + policy.graceMs + 1
 
 t.test('refreshes of one turn of the event loop share their commands', async (t) => {
   const server = await startRedis(t)
-  const store = await RedisSessionStore.open(server.url, patient)
-  t.teardown(() => store.close())
+  const store = closedWith(t, await RedisSessionStore.open(server.url, patient))
   const sessions = Array.from({ length: 40 }, () => session({ sid: randomId() }))
   for (const one of sessions) await store.create(one)
   await server.ask('CONFIG', 'RESETSTAT')
@@ -99,8 +98,7 @@ t.test('refreshes of one turn of the event loop share their commands', async (t)
 
 t.test('a session that cannot be read fails alone', async (t) => {
   const server = await startRedis(t)
-  const store = await RedisSessionStore.open(server.url, patient)
-  t.teardown(() => store.close())
+  const store = closedWith(t, await RedisSessionStore.open(server.url, patient))
   const [good, bad, wrong] = [randomId(), randomId(), randomId()].map((sid) => session({ sid }))
   if (!good || !bad || !wrong) return t.fail('there are three sessions')
   for (const one of [good, bad, wrong]) await store.create(one)

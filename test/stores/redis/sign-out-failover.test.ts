@@ -7,6 +7,7 @@ import { RevocationFeed } from '../../../src/issuer/revocation-feed.ts'
 import { logStart, type Session } from '../../../src/stores/ports.ts'
 import { RedisSessionStore } from '../../../src/stores/redis/session-store.ts'
 import { FakeClock } from '../../support/clock.ts'
+import { closedWith } from '../../support/closed-with.ts'
 import { patient } from '../../support/patience.ts'
 import {
   cutOffReplicas,
@@ -258,8 +259,7 @@ t.test('a refresh of a session with an unconfirmed end ends it', async (t) => {
 t.test('a repeated sign-out is acknowledged once replicas have the first one', async (t) => {
   const { url, primary, replicas } = await startSentinels(t)
   const { store, hasty } = await openBoth(t, url)
-  const unconfirmed = await RedisSessionStore.open(url, patient)
-  t.teardown(() => unconfirmed.close())
+  const unconfirmed = closedWith(t, await RedisSessionStore.open(url, patient))
   const one = session({ sid: randomId() })
   await store.create(one)
   for (const replica of replicas) replica.freeze()
@@ -272,8 +272,7 @@ t.test('a repeated sign-out is acknowledged once replicas have the first one', a
 
 t.test('a sign-out after a reuse without a log entry appends one', async (t) => {
   const { url, primary } = await startSentinels(t)
-  const store = await RedisSessionStore.open(url, patient)
-  t.teardown(() => store.close())
+  const store = closedWith(t, await RedisSessionStore.open(url, patient))
   const one = session({ sid: randomId(), generation: 3 })
   await store.create(one)
   // Redis cannot append to a string.
@@ -291,12 +290,10 @@ t.test('changes have their own connection if replicas confirm them', async (t) =
   const links = async () =>
     String(await primary.ask('CLIENT', 'LIST', 'TYPE', 'normal')).split('name=gatepass').length - 1
   const before = await links()
-  const one = await RedisSessionStore.open(url, patient)
-  t.teardown(() => one.close())
+  const one = closedWith(t, await RedisSessionStore.open(url, patient))
   await one.ping()
   const eachOpens = (await links()) - before
-  const two = await RedisSessionStore.open(url, { ...patient, replicas: 1 })
-  t.teardown(() => two.close())
+  const two = closedWith(t, await RedisSessionStore.open(url, { ...patient, replicas: 1 }))
   await two.ping()
   t.equal((await links()) - before, 3 * eachOpens)
 })

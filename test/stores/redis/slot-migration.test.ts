@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
 import { RedisSessionStore } from '../../../src/stores/redis/session-store.ts'
+import { closedWith } from '../../support/closed-with.ts'
 import { lateMs } from '../../support/patience.ts'
 import { meet, type RedisServer, startCluster, startNode, untilInfo } from '../../support/redis.ts'
 import { policy, session, t0 } from '../../support/sessions.ts'
@@ -43,8 +44,7 @@ t.test('slots move between nodes while their sessions are refreshed', async (t) 
     await untilInfo(node, 'CLUSTER', 'cluster_known_nodes:4\r')
     await untilInfo(node, 'CLUSTER', 'cluster_state:ok')
   }
-  const store = await RedisSessionStore.open(url, { deadlineMs })
-  t.teardown(() => store.close())
+  const store = closedWith(t, await RedisSessionStore.open(url, { deadlineMs }))
   // All are in the slot of the tag, 8338, which belongs to the second primary.
   const sids = Array.from({ length: 50 }, (_, n) => `{tag}${n}`)
   const slot = String(await first.ask('CLUSTER', 'KEYSLOT', '{tag}'))
@@ -71,8 +71,7 @@ t.test('sessions in a slot that moves during endCreatedBefore are revoked too', 
   const { url, nodes } = await startCluster(t)
   const [first, second] = nodes
   if (first === undefined || second === undefined) throw new Error('no nodes')
-  const store = await RedisSessionStore.open(url, { deadlineMs })
-  t.teardown(() => store.close())
+  const store = closedWith(t, await RedisSessionStore.open(url, { deadlineMs }))
   const slot = String(await first.ask('CLUSTER', 'KEYSLOT', '{tag}'))
   const sids = Array.from({ length: 60 }, (_, n) => (n % 3 === 0 ? `{tag}${n}` : `${n}`))
   await Promise.all(sids.map((sid) => store.create(session({ sid }))))

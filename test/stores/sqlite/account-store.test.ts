@@ -2,6 +2,7 @@ import { join } from 'node:path'
 import t from 'tap'
 import { SqliteAccountStore } from '../../../src/stores/sqlite/account-store.ts'
 import { account } from '../../support/accounts.ts'
+import { closedWith } from '../../support/closed-with.ts'
 import { createTestFolder } from '../../support/test-folder.ts'
 import { accountStoreContract } from '../account-store-contract.ts'
 
@@ -18,8 +19,7 @@ t.test('accounts are there when the store opens again', async (t) => {
   const first = new SqliteAccountStore(path)
   await first.create([alice])
   await first.close()
-  const second = new SqliteAccountStore(path)
-  t.teardown(() => second.close())
+  const second = closedWith(t, new SqliteAccountStore(path))
   t.strictSame(await second.findByLoginName('alice'), alice)
 })
 

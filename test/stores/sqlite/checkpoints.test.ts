@@ -8,6 +8,7 @@ import { buildSync } from 'esbuild'
 import t, { type Test } from 'tap'
 import { type CheckpointResult, Checkpoints } from '../../../src/stores/sqlite/checkpoints.ts'
 import { SqliteDatabase } from '../../../src/stores/sqlite/database.ts'
+import { closedWith } from '../../support/closed-with.ts'
 import { createTestFolder } from '../../support/test-folder.ts'
 import { assertStored, writeUntilKilled } from './writing-process.ts'
 
@@ -187,8 +188,7 @@ t.test('in a bundle of CommonJS, the connection runs the checkpoint', async (t) 
 
 t.test('a long read keeps its snapshot and the WAL; after it the WAL is cut', async (t) => {
   const { path, write, writeRows, other } = openRows(t)
-  const reader = new DatabaseSync(path)
-  t.teardown(() => reader.close())
+  const reader = closedWith(t, new DatabaseSync(path))
   await write(0)
   reader.exec('BEGIN')
   t.equal(lastWritten(reader), 0)

@@ -3,13 +3,12 @@ import { DatabaseSync } from 'node:sqlite'
 import t, { type Test } from 'tap'
 import { SqliteCounterStore } from '../../../src/stores/sqlite/counter-store.ts'
 import { SqliteSessionStore } from '../../../src/stores/sqlite/session-store.ts'
+import { closedWith } from '../../support/closed-with.ts'
 import { createTestFolder } from '../../support/test-folder.ts'
 import { counterStoreContract, setBackContract, stopTime } from '../counter-store-contract.ts'
 
 function open(t: Test, path: string): SqliteCounterStore {
-  const store = new SqliteCounterStore(path)
-  t.teardown(() => store.close())
-  return store
+  return closedWith(t, new SqliteCounterStore(path))
 }
 
 function countRows(path: string): number {
@@ -51,8 +50,7 @@ t.test('expired rows do not accumulate', async (t) => {
 
 t.test('counters can share the file of the sessions, or be in memory', async (t) => {
   const path = join(createTestFolder(t), 'sessions.db')
-  const sessions = new SqliteSessionStore(path)
-  t.teardown(() => sessions.close())
+  closedWith(t, new SqliteSessionStore(path))
   const shared = open(t, path).counter({ name: 'test', limit: 1, windowSeconds: 60 })
   t.match(await shared.add('a'), { count: 1 })
   const inMemory = open(t, ':memory:').counter({ name: 'test', limit: 1, windowSeconds: 60 })
@@ -63,8 +61,7 @@ t.test('a locked database is store_unavailable', async (t) => {
   const path = join(createTestFolder(t), 'counters.db')
   const counter = open(t, path).counter({ name: 'test', limit: 1, windowSeconds: 60 })
   const { takeBack } = await counter.add('a')
-  const locked = new DatabaseSync(path)
-  t.teardown(() => locked.close())
+  const locked = closedWith(t, new DatabaseSync(path))
   locked.exec('BEGIN IMMEDIATE')
   const outage = { code: 'store_unavailable', retryAfterSeconds: 1 }
   await t.rejects(counter.add('a'), outage)

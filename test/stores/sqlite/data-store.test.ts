@@ -2,6 +2,7 @@ import { join } from 'node:path'
 import t from 'tap'
 import { randomId } from '../../../src/core/secrets.ts'
 import { SqliteDataStore } from '../../../src/stores/sqlite/data-store.ts'
+import { closedWith } from '../../support/closed-with.ts'
 import { t0 } from '../../support/sessions.ts'
 import { createTestFolder } from '../../support/test-folder.ts'
 import { dataStoreContract, fieldsOf, newOwner, write } from '../data-store-contract.ts'
@@ -11,8 +12,7 @@ const path = () => join(createTestFolder(t), randomId(), 'data.db')
 dataStoreContract(t, async () => new SqliteDataStore(path()))
 
 t.test('data expires, and a write or a touch postpones that', async (t) => {
-  const store = new SqliteDataStore(path())
-  t.teardown(() => store.close())
+  const store = closedWith(t, new SqliteDataStore(path()))
   const one = write({ owner: newOwner(), expiresAtMs: t0 + 100 })
   await store.write(one)
   await store.touch(one.owner, t0 + 50, t0)
@@ -46,8 +46,7 @@ t.test('expired data is removed in small batches, and data of ended owners at on
   t.same(await store.read(kept.owner, 'all', t0 + 10), fieldsOf(kept))
   await store.close()
   const { DatabaseSync } = await import('node:sqlite')
-  const db = new DatabaseSync(file)
-  t.teardown(() => db.close())
+  const db = closedWith(t, new DatabaseSync(file))
   t.equal(db.prepare('SELECT count(*) AS n FROM data_fields').get()?.n, 1)
   t.equal(db.prepare('SELECT count(*) AS n FROM data_owners').get()?.n, 2)
 })

@@ -5,6 +5,7 @@ import { DatabaseSync } from 'node:sqlite'
 import t, { type Test } from 'tap'
 import { GatepassError } from '../../../src/core/errors.ts'
 import { SqliteDatabase, withFileLock } from '../../../src/stores/sqlite/database.ts'
+import { closedWith } from '../../support/closed-with.ts'
 import { smallDisk } from '../../support/small-disk.ts'
 import { createTestFolder } from '../../support/test-folder.ts'
 import { assertStored, writeUntilKilled } from './writing-process.ts'
@@ -176,8 +177,7 @@ t.test('close() commits waiting writes and refuses further ones', async (t) => {
 t.test('the file and its folders are created for their owner only', async (t) => {
   const folder = join(createTestFolder(t), 'a', 'b')
   const path = join(folder, 'numbers.db')
-  const db = new SqliteDatabase(path, schema)
-  t.teardown(() => db.close())
+  const db = closedWith(t, new SqliteDatabase(path, schema))
   const insert = db.prepare('INSERT INTO numbers (n) VALUES (?)')
   await db.write(() => insert.run(1))
   for (const file of [path, `${path}-wal`, `${path}-shm`]) {
@@ -225,8 +225,7 @@ t.test('the error of a file on a full disk says so', async (t) => {
 })
 
 t.test('a database in memory lasts until it is closed', async (t) => {
-  const db = new SqliteDatabase(':memory:', schema)
-  t.teardown(() => db.close())
+  const db = closedWith(t, new SqliteDatabase(':memory:', schema))
   const insert = db.prepare('INSERT INTO numbers (n) VALUES (?)')
   t.match(await db.write(() => insert.run(1)), { changes: 1 })
 })

@@ -5,6 +5,7 @@ import t from 'tap'
 import { logStart } from '../../../src/stores/ports.ts'
 import { SqliteAccountStore } from '../../../src/stores/sqlite/account-store.ts'
 import { SqliteSessionStore } from '../../../src/stores/sqlite/session-store.ts'
+import { closedWith } from '../../support/closed-with.ts'
 import { policy, rotation, session, t0 } from '../../support/sessions.ts'
 import { createTestFolder } from '../../support/test-folder.ts'
 import { keepsAccounts, keepsFirstSessions, storesRetriesAndReplays } from '../earlier-schemas.ts'
@@ -19,14 +20,12 @@ function databaseOf(dir: string, version: number): string {
 }
 
 t.test('schema 1: accounts are found and can be changed', async (t) => {
-  const store = new SqliteAccountStore(databaseOf(createTestFolder(t), 1))
-  t.teardown(() => store.close())
+  const store = closedWith(t, new SqliteAccountStore(databaseOf(createTestFolder(t), 1)))
   await keepsAccounts(t, store)
 })
 
 t.test('schema 1: sessions are refreshed, and the revocation log continues', async (t) => {
-  const store = new SqliteSessionStore(databaseOf(createTestFolder(t), 1))
-  t.teardown(() => store.close())
+  const store = closedWith(t, new SqliteSessionStore(databaseOf(createTestFolder(t), 1)))
   await keepsFirstSessions(t, store)
   t.match(await store.revocationsAfter(logStart, 10), [
     { kind: 'session', id: 'ended-session-00000000', atMs: t0 + 1 },
@@ -38,8 +37,7 @@ t.test('schema 1: sessions are refreshed, and the revocation log continues', asy
 t.test(
   'schema 2: sessions are found by their numbers, with the keys that they are bound to',
   async (t) => {
-    const store = new SqliteSessionStore(databaseOf(createTestFolder(t), 2))
-    t.teardown(() => store.close())
+    const store = closedWith(t, new SqliteSessionStore(databaseOf(createTestFolder(t), 2)))
     const jkt = 'thumbprint-of-a-key'
     const bound = session({ sid: 'bound-session-00000000', scope: 'data:read', jkt })
     t.same(await store.find(bound.sid, t0), bound)
@@ -55,8 +53,7 @@ t.test(
 )
 
 t.test('schema 3: sessions are unchanged, and store retries and replays', async (t) => {
-  const store = new SqliteSessionStore(databaseOf(createTestFolder(t), 3))
-  t.teardown(() => store.close())
+  const store = closedWith(t, new SqliteSessionStore(databaseOf(createTestFolder(t), 3)))
   await storesRetriesAndReplays(t, store)
 })
 
@@ -68,8 +65,7 @@ for (const [version, sessions] of [
   t.test(`schema ${version}: the database opens a second time`, async (t) => {
     const path = databaseOf(createTestFolder(t), version)
     await new SqliteSessionStore(path).close()
-    const store = new SqliteSessionStore(path)
-    t.teardown(() => store.close())
+    const store = closedWith(t, new SqliteSessionStore(path))
     t.equal((await store.listBySub('user-1', t0)).length, sessions)
   })
 }

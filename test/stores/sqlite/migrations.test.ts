@@ -10,6 +10,7 @@ import { SqliteDataStore } from '../../../src/stores/sqlite/data-store.ts'
 import { migrate } from '../../../src/stores/sqlite/database.ts'
 import { SqliteSessionStore } from '../../../src/stores/sqlite/session-store.ts'
 import { account } from '../../support/accounts.ts'
+import { closedWith } from '../../support/closed-with.ts'
 import { session, t0 } from '../../support/sessions.ts'
 import { createTestFolder } from '../../support/test-folder.ts'
 import { newOwner, write } from '../data-store-contract.ts'
@@ -31,9 +32,7 @@ function things(db: DatabaseSync): unknown[] {
 }
 
 function open() {
-  const db = new DatabaseSync(':memory:')
-  t.teardown(() => db.close())
-  return db
+  return closedWith(t, new DatabaseSync(':memory:'))
 }
 
 t.test('each step is applied once, in order', async (t) => {
@@ -108,8 +107,7 @@ t.test('running stores go on after a newer version has added columns', async (t)
     new SqliteCounterStore(path),
     new SqliteDataStore(path),
   ] as const
-  const newer = new DatabaseSync(path)
-  t.teardown(() => newer.close())
+  const newer = closedWith(t, new DatabaseSync(path))
   const tables = newer.prepare("SELECT name FROM sqlite_schema WHERE type = 'table'").all()
   for (const { name } of tables) {
     if (name !== 'sqlite_sequence') newer.exec(`ALTER TABLE ${name} ADD COLUMN later TEXT`)
@@ -154,8 +152,7 @@ t.test('processes that start at the same time apply each step once', async (t) =
     (await Promise.all(exits)).map(([code]) => code),
     children.map(() => 0),
   )
-  const db = new DatabaseSync(path)
-  t.teardown(() => db.close())
+  const db = closedWith(t, new DatabaseSync(path))
   const rows = db.prepare('SELECT n FROM first').all()
   t.strictSame(
     rows.map(({ n }) => n),

@@ -7,6 +7,7 @@ import {
   numberOf,
   SqliteSessionStore,
 } from '../../../src/stores/sqlite/session-store.ts'
+import { closedWith } from '../../support/closed-with.ts'
 import { rotation, session, t0 } from '../../support/sessions.ts'
 import { createTestFolder } from '../../support/test-folder.ts'
 import { sessionStoreContract } from '../session-store-contract.ts'
@@ -29,8 +30,7 @@ t.test('invariant 2: a session is one row, however often it is refreshed', async
   }
   await store.close()
   const { DatabaseSync } = await import('node:sqlite')
-  const db = new DatabaseSync(path)
-  t.teardown(() => db.close())
+  const db = closedWith(t, new DatabaseSync(path))
   t.equal(db.prepare('SELECT count(*) AS n FROM sessions').get()?.n, 1)
   t.equal(db.prepare('SELECT generation FROM sessions').get()?.generation, 100)
 })
@@ -54,8 +54,7 @@ sessionWorld(t, async () => {
   const path = join(createTestFolder(t), randomId(), 'sessions.db')
   const store = new SqliteSessionStore(path)
   const { DatabaseSync } = await import('node:sqlite')
-  const other = new DatabaseSync(path)
-  t.teardown(() => other.close())
+  const other = closedWith(t, new DatabaseSync(path))
   const remove = other.prepare('DELETE FROM sessions WHERE sid = ?')
   return {
     store,
@@ -91,8 +90,7 @@ t.test('other texts have different numbers, which do not depend on earlier ids',
 })
 
 t.test('two ids with one number are different sessions', async (t) => {
-  const store = new SqliteSessionStore(join(createTestFolder(t), 'sessions.db'))
-  t.teardown(() => store.close())
+  const store = closedWith(t, new SqliteSessionStore(join(createTestFolder(t), 'sessions.db')))
   const one = session({ sid: randomId() })
   await store.create(one)
   // The same halves in reverse order.

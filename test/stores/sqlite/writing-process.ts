@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { DatabaseSync } from 'node:sqlite'
 import type { Test } from 'tap'
+import { closedWith } from '../../support/closed-with.ts'
 import { compileCache, withEnv } from '../../support/processes.ts'
 
 export interface WritingProcess {
@@ -42,8 +43,7 @@ export async function writeUntilKilled(
 
 /** Asserts that the file is whole and has these numbers. */
 export function assertStored(t: Test, path: string, numbers: readonly number[]): void {
-  const after = new DatabaseSync(path)
-  t.teardown(() => after.close())
+  const after = closedWith(t, new DatabaseSync(path))
   t.match(after.prepare('PRAGMA integrity_check').get(), { integrity_check: 'ok' })
   const rows = after.prepare('SELECT n FROM numbers').all()
   const stored = new Set(rows.map(({ n }) => Number(n)))
