@@ -1,4 +1,5 @@
 import { resolve } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { backoffMs } from '../core/backoff.ts'
 import type { Clock } from '../core/clock.ts'
 import { GatepassError, isGatepassError } from '../core/errors.ts'
@@ -115,9 +116,8 @@ export class ResilientDataStore implements DataStore {
   /** null until the store has been opened. */
   #store: DataStore | null = null
   #lastError: unknown
-  #timer: NodeJS.Timeout | undefined
   #opening: Promise<void> | null = null
-  #isClosed = false
+  readonly #closing = new AbortController()
 
   private constructor(openStore: () => Promise<DataStore>, options: ResilientDataStoreOptions) {
     const { clock, onCleanupError } = options
@@ -148,7 +148,7 @@ export class ResilientDataStore implements DataStore {
       }
       options.onUnavailable(error)
       resilient.#lastError = error
-      resilient.#scheduleOpening(0)
+      resilient.#opening = resilient.#openRepeatedly()
     }
     return resilient
   }
@@ -179,9 +179,8 @@ export class ResilientDataStore implements DataStore {
   }
 
   async close(): Promise<void> {
-    this.#isClosed = true
+    this.#closing.abort()
     this.#cleanup.stop()
-    clearTimeout(this.#timer)
     await this.#opening
     await this.#store?.close()
   }
@@ -197,21 +196,18 @@ export class ResilientDataStore implements DataStore {
     }
   }
 
-  #scheduleOpening(attempt: number): void {
-    this.#timer = setTimeout(
-      () => {
-        this.#opening = this.#tryToOpen(attempt)
-      },
-      backoffMs(attempt, reopenDelay),
-    ).unref()
-  }
-
-  async #tryToOpen(attempt: number): Promise<void> {
-    try {
-      this.#store = await this.#openStore()
-    } catch (error) {
-      this.#lastError = error
-      if (!this.#isClosed) this.#scheduleOpening(attempt + 1)
+  /** Opens the store in the background, until that succeeds or this store is closed. */
+  async #openRepeatedly(): Promise<void> {
+    const { signal } = this.#closing
+    for (let attempt = 0; ; attempt++) {
+      try {
+        await sleep(backoffMs(attempt, reopenDelay), null, { signal, ref: false })
+        this.#store = await this.#openStore()
+        return
+      } catch (error) {
+        if (signal.aborted) return
+        this.#lastError = error
+      }
     }
   }
 }
