@@ -421,15 +421,11 @@ export function unavailable(cause: unknown, detail?: string): GatepassError {
  * HELLO, unknown to an old Redis, contain the password.
  */
 export function withoutArguments(error: unknown): Error {
-  const original: SystemError = error instanceof Error ? error : new Error(`${error}`)
+  const original: NodeJS.ErrnoException = error instanceof Error ? error : new Error(`${error}`)
   const { code } = original
-  const copy: SystemError = new Error(
-    reasonOf(original).replace(/,? with args beginning with.*/s, ''),
-  )
+  const copy = new Error(reasonOf(original).replace(/,? with args beginning with.*/s, ''))
   return code === undefined ? copy : Object.assign(copy, { code })
 }
-
-type SystemError = NodeJS.ErrnoException
 
 /** Earlier versions lack commands, and would fail at the first login. */
 const minVersion = 7

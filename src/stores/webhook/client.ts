@@ -116,8 +116,7 @@ export function unavailable(reason: string, retryAfterSeconds = 1): GatepassErro
 function readAnswer<T>({ answer }: Operation<T>, value: JsonValue): T {
   const result = answer.safeParse(value)
   if (result.success) return result.data
-  const reason = `the response does not match its schema: ${describe(result.error)}`
-  throw new UserBaseError(reason, { isOutage: false })
+  throw unusable(`the response does not match its schema: ${describe(result.error)}`)
 }
 
 /** Names the invalid fields, and none of their values. */
