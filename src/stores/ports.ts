@@ -144,6 +144,12 @@ export interface Revocation extends RevokedSubject {
  */
 export const followUpMs = 3_600_000
 
+/**
+ * How much later than its expiry a one-time value is removed, and a session from Redis. By then it has
+ * expired by the clocks of all replicas: none accepts a second claim of an id.
+ */
+export const expiryMarginMs = 60_000
+
 /** The position before the first entry of the revocation log. */
 export const logStart = ''
 

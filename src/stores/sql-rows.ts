@@ -97,23 +97,17 @@ function toBuffer(bytes: Uint8Array | null): Buffer | null {
   return bytes === null ? null : Buffer.from(bytes)
 }
 
-/**
- * How much later than its expiry a one-time value is removed. By then it has expired by the clocks of all
- * replicas, so that none accepts a second claim of its id.
- */
-export const oneTimeMarginMs = 60_000
-
 /** A one-time value, and its first use. */
 export interface OneTimeRow {
   readonly payload: string
-  readonly taken_by: string | null
+  readonly taken_by: string
 }
 
 /** @param row the row after the use; undefined if there is none */
 export function toOneTimeUse(row: OneTimeRow | undefined, takenBy: string): OneTimeUse {
   if (row === undefined) return { state: 'unknown' }
   const { payload, taken_by: first } = row
-  if (first === null || first === takenBy) return { state: 'first', payload }
+  if (first === takenBy) return { state: 'first', payload }
   return { state: 'used', payload, takenBy: first }
 }
 

@@ -1,7 +1,6 @@
 import type { Test } from 'tap'
 import { randomId } from '../../src/core/secrets.ts'
-import type { SessionStore } from '../../src/stores/ports.ts'
-import { oneTimeMarginMs } from '../../src/stores/sql-rows.ts'
+import { expiryMarginMs, type SessionStore } from '../../src/stores/ports.ts'
 import { closedWith } from '../support/closed-with.ts'
 import { t0 } from '../support/sessions.ts'
 import { testsWithStore } from './with-store.ts'
@@ -105,7 +104,7 @@ export function oneTimeRemoval(t: Test, open: () => Promise<SessionStore>): void
     const later = randomId()
     await store.putOneTime(later, payload, expiresAtMs)
     let slices = 1
-    const removedAtMs = t0 + 1_000 + oneTimeMarginMs
+    const removedAtMs = t0 + 1_000 + expiryMarginMs
     while (await store.removeExpired(removedAtMs - 1, 10));
     t.equal(await store.claimOnce(expired[0] ?? '', expiresAtMs), false, 'a clock may be behind')
     while (await store.removeExpired(removedAtMs, 10)) slices++

@@ -1,5 +1,6 @@
 import { compareAndSet } from '../compare-and-set.ts'
 import {
+  expiryMarginMs,
   followUpMs,
   type OneTimeUse,
   type Revocation,
@@ -12,7 +13,6 @@ import { decideRotation, isLive } from '../rotation.ts'
 import {
   changedValues,
   type OneTimeRow,
-  oneTimeMarginMs,
   type RevocationRow,
   type SessionRow,
   sessionValues,
@@ -162,7 +162,7 @@ export class PostgresSessionStore implements SessionStore {
     const hasMore = await Promise.all([
       this.#removeExpiredSessions(nowMs, limit),
       this.#removeSlice(statements.deleteExpiredRevocations, nowMs - followUpMs, limit),
-      this.#removeSlice(statements.deleteExpiredOneTime, nowMs - oneTimeMarginMs, limit),
+      this.#removeSlice(statements.deleteExpiredOneTime, nowMs - expiryMarginMs, limit),
     ])
     return hasMore.includes(true)
   }

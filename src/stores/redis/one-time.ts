@@ -1,7 +1,6 @@
-import type { OneTimeStore, OneTimeUse } from '../ports.ts'
+import { expiryMarginMs, type OneTimeStore, type OneTimeUse } from '../ports.ts'
 import { defineScript, type RedisClient } from './client.ts'
 import { ReplicatedWriter } from './replicated-writer.ts'
-import { expiryMarginMs } from './session-row.ts'
 
 /**
  * Adds a value. KEYS[1] the value; ARGV the payload, its expiry, and when Redis removes it, in ms.

@@ -1,4 +1,4 @@
-import type { Session } from '../ports.ts'
+import { expiryMarginMs, type Session } from '../ports.ts'
 import { defineScript } from './client.ts'
 
 /**
@@ -231,9 +231,6 @@ export function expand(text: string): string {
   if (!text.includes(mark)) return text
   return text.replaceAll(/\x7f(.)/gsu, (whole, letter) => textOf.get(letter) ?? whole)
 }
-
-/** Redis removes an expired row this much later, so that its clock may be ahead of those of issuers. */
-export const expiryMarginMs = 60_000
 
 /**
  * Replaces the heads of the rows KEYS that are as expected. ARGV for each: the lengths of the expected and of

@@ -1,10 +1,11 @@
 import { compareAndSet, type StoredValue } from '../compare-and-set.ts'
-import type {
-  Revocation,
-  RotationRequest,
-  RotationResult,
-  Session,
-  SessionStore,
+import {
+  expiryMarginMs,
+  type Revocation,
+  type RotationRequest,
+  type RotationResult,
+  type Session,
+  type SessionStore,
 } from '../ports.ts'
 import { decideRotation, revoke } from '../rotation.ts'
 import { Batcher } from './batcher.ts'
@@ -18,7 +19,6 @@ import {
   decodeRow,
   encodeHead,
   encodeRow,
-  expiryMarginMs,
   replaceScript,
   type StoredSession,
   sessionKey,

@@ -3,6 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { digest } from '../../core/secrets.ts'
 import type { Schema } from '../migrations.ts'
 import {
+  expiryMarginMs,
   followUpMs,
   type OneTimeUse,
   type Revocation,
@@ -16,7 +17,6 @@ import {
   changedColumns,
   changedValues,
   type OneTimeRow,
-  oneTimeMarginMs,
   type RevocationRow,
   type SessionRow,
   sessionColumns,
@@ -366,7 +366,7 @@ export class SqliteSessionStore implements SessionStore {
       const last = slice.length < limit ? undefined : slice.at(-1)
       this.#sweptTo = (last?.number as bigint | undefined) ?? firstNumber
       const removedFromLog = this.#deleteExpiredRevocations(nowMs - followUpMs, limit)
-      const removedOneTime = this.#deleteExpiredOneTime(nowMs - oneTimeMarginMs, limit)
+      const removedOneTime = this.#deleteExpiredOneTime(nowMs - expiryMarginMs, limit)
       return last !== undefined || removedFromLog === limit || removedOneTime === limit
     })
   }

@@ -1,7 +1,6 @@
 import t, { type Test } from 'tap'
 import { randomId } from '../../../src/core/secrets.ts'
-import { logStart, type SessionStore } from '../../../src/stores/ports.ts'
-import { expiryMarginMs } from '../../../src/stores/redis/session-row.ts'
+import { expiryMarginMs, logStart, type SessionStore } from '../../../src/stores/ports.ts'
 import { RedisSessionStore } from '../../../src/stores/redis/session-store.ts'
 import { closedWith } from '../../support/closed-with.ts'
 import { patient } from '../../support/patience.ts'
