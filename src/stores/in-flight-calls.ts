@@ -3,12 +3,15 @@ import { storeUnavailable } from './store-errors.ts'
 /** The calls to a store that are in progress. Limits their number, and lets a close wait for them. */
 export class InFlightCalls {
   readonly #maxCalls: number
+  readonly #toError: (error: unknown) => unknown
   readonly #idle = Promise.withResolvers<void>()
   #count = 0
   #isClosed = false
 
-  constructor(maxCalls: number) {
+  /** @param toError converts the error of a call */
+  constructor(maxCalls: number, toError: (error: unknown) => unknown) {
     this.#maxCalls = maxCalls
+    this.#toError = toError
   }
 
   /** @throws `store_unavailable` if the store is closed or too many calls run; the error of the call */
@@ -20,6 +23,8 @@ export class InFlightCalls {
     this.#count += 1
     try {
       return await call()
+    } catch (error) {
+      throw this.#toError(error)
     } finally {
       this.#count -= 1
       if (this.#isClosed && this.#count === 0) this.#idle.resolve()

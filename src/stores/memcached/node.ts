@@ -45,7 +45,7 @@ export class MemcachedNode {
   readonly #settings: ConnectionSettings
   readonly #deadlineMs: number
   readonly #breaker: CircuitBreaker
-  readonly #calls = new InFlightCalls(maxCalls)
+  readonly #calls: InFlightCalls
   #connection: MemcachedConnection | null = null
   #connecting: Promise<MemcachedConnection> | null = null
 
@@ -53,6 +53,9 @@ export class MemcachedNode {
     this.name = nameOf(settings.address)
     this.#settings = settings
     this.#deadlineMs = deadlineMs
+    this.#calls = new InFlightCalls(maxCalls, (error) =>
+      storeUnavailable(error, `Memcached at ${this.name} failed.`),
+    )
     this.#breaker = new CircuitBreaker({ openFor, clock: systemClock, isFailure: isOutage })
   }
 
@@ -62,12 +65,8 @@ export class MemcachedNode {
    *
    * @throws `store_unavailable`
    */
-  async run<T>(call: (send: Send) => Promise<T>): Promise<T> {
-    try {
-      return await this.#calls.run(() => this.#breaker.run(() => this.#runWithDeadline(call)))
-    } catch (error) {
-      throw storeUnavailable(error, `Memcached at ${this.name} failed.`)
-    }
+  run<T>(call: (send: Send) => Promise<T>): Promise<T> {
+    return this.#calls.run(() => this.#breaker.run(() => this.#runWithDeadline(call)))
   }
 
   /** Returns the connection, which it opens if there is none. @throws NoReplyError, RefusalError */

@@ -61,7 +61,7 @@ export class PostgresDatabase {
   private constructor(target: PostgresTarget, options: PostgresOptions) {
     const { maxConnections = 10, timeoutMs = 2_000, maxWaiting = 1_000 } = options
     this.timeoutMs = timeoutMs
-    this.#calls = new InFlightCalls(maxConnections + maxWaiting)
+    this.#calls = new InFlightCalls(maxConnections + maxWaiting, unavailable)
     this.#pool = new Pool({
       ...connectionConfig(target, { connectMs: timeoutMs, statementMs: timeoutMs }),
       max: maxConnections,
@@ -94,16 +94,12 @@ export class PostgresDatabase {
    * @param isRepeatable whether the statement may be repeated although it may have run
    * @throws `store_unavailable`
    */
-  async run<R extends QueryResultRow>(
+  run<R extends QueryResultRow>(
     statement: Statement,
     values: readonly unknown[],
     isRepeatable = false,
   ): Promise<QueryResult<R>> {
-    try {
-      return await this.#calls.run(() => this.#runInTime<R>(statement, values, isRepeatable))
-    } catch (error) {
-      throw unavailable(error)
-    }
+    return this.#calls.run(() => this.#runInTime<R>(statement, values, isRepeatable))
   }
 
   /** @throws `store_unavailable` */

@@ -64,7 +64,7 @@ export class RedisClient {
   readonly replicas: number
   readonly #connectMs: number
   readonly #createConnection: ConnectionFactory
-  readonly #calls = new InFlightCalls(maxCalls)
+  readonly #calls = new InFlightCalls(maxCalls, unavailable)
   readonly #closing = new AbortController()
   /** null while none is usable; commands wait for `#reconnecting`. */
   #connection: RedisConnection | null = null
@@ -118,12 +118,8 @@ export class RedisClient {
    * Runs a call. No command is sent after its deadline.
    * @throws `store_unavailable`
    */
-  async run<T>(work: (call: RedisCall) => Promise<T>, role: ConnectionRole = 'main'): Promise<T> {
-    try {
-      return await this.#calls.run(() => this.#runWithDeadline(work, role))
-    } catch (error) {
-      throw unavailable(error)
-    }
+  run<T>(work: (call: RedisCall) => Promise<T>, role: ConnectionRole = 'main'): Promise<T> {
+    return this.#calls.run(() => this.#runWithDeadline(work, role))
   }
 
   /** Returns the names of the primaries that share the keys. @throws `store_unavailable` */

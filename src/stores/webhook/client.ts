@@ -64,18 +64,14 @@ export class WebhookClient {
     this.#queue = new BoundedQueue({ maxConcurrent, maxQueued, maxWaitMs: timeoutMs }, (calls) =>
       Promise.allSettled(calls.map((call) => this.#send(call))),
     )
-    this.#calls = new InFlightCalls(maxConcurrent + maxQueued)
+    this.#calls = new InFlightCalls(maxConcurrent + maxQueued, toGatepassError)
     this.#breaker = new CircuitBreaker({ openFor, clock, isFailure: isOutage })
   }
 
   /** @throws `store_unavailable`, `operation_unsupported` */
-  async call<T>(operation: Operation<T>, data: JsonObject): Promise<T> {
+  call<T>(operation: Operation<T>, data: JsonObject): Promise<T> {
     const body = JSON.stringify({ type: operation.type, data })
-    try {
-      return readAnswer(operation, await this.#calls.run(() => this.#enqueue(operation, body)))
-    } catch (error) {
-      throw toGatepassError(error, operation.type)
-    }
+    return this.#calls.run(async () => readAnswer(operation, await this.#enqueue(operation, body)))
   }
 
   /** Waits for the calls in progress, which end within their deadlines. */
@@ -92,9 +88,10 @@ export class WebhookClient {
     )
   }
 
-  async #send({ operation, body, signal }: Call): Promise<JsonValue> {
+  async #send(call: Call): Promise<JsonValue> {
+    const { operation, signal } = call
     signal.throwIfAborted()
-    const attempt = () => this.#breaker.run(() => sendSignedRequest(this.#endpoint, body, signal))
+    const attempt = () => this.#breaker.run(() => sendSignedRequest(this.#endpoint, call))
     try {
       return await attempt()
     } catch (error) {
@@ -124,13 +121,10 @@ function describe(error: z.ZodError): string {
   return error.issues.map(({ path, code }) => `/${path.join('/')} ${code}`).join(', ')
 }
 
-function toGatepassError(error: unknown, type: string): unknown {
+function toGatepassError(error: unknown): unknown {
   if (error instanceof UserBaseError) return unavailable(error.message)
   if (isGatepassError(error, 'overloaded')) {
     return unavailable('too many calls are waiting', error.retryAfterSeconds)
-  }
-  if (isGatepassError(error, 'operation_unsupported')) {
-    return new GatepassError(error.code, { detail: `The user base does not offer ${type}.` })
   }
   return error
 }
@@ -172,13 +166,12 @@ function isOutage(error: unknown): boolean {
  * Posts a signed message and returns the JSON of the response, whose signature covers the id of the
  * message (Standard Webhooks). Follows no redirect and accepts only a 200 with signed JSON.
  *
- * @param signal its reason is thrown when it is aborted
+ * @param call the reason of its signal is thrown when that is aborted
  * @throws UserBaseError; `operation_unsupported` if the user base responds with 501
  */
 async function sendSignedRequest(
   { url, keys, clock }: Endpoint,
-  body: string,
-  signal: AbortSignal,
+  { operation, body, signal }: Call,
 ): Promise<JsonValue> {
   // New for each attempt: a receiver refuses an id that it has seen as a replay.
   const id = `msg_${randomId()}`
@@ -202,7 +195,7 @@ async function sendSignedRequest(
   )
   if (response.status !== 200 || !isJson(response.headers)) {
     await networkStep(signal, async () => response.body?.cancel())
-    throw refusal(response)
+    throw refusal(response, operation.type)
   }
   const bytes = await networkStep(signal, () => readBody(response))
   if (bytes === null) throw unusable(`the response is longer than ${maxResponseBytes} bytes`)
@@ -221,9 +214,12 @@ function isJson(headers: Headers): boolean {
   return type.trim().toLowerCase() === 'application/json'
 }
 
-function refusal({ status }: Response): Error {
+function refusal({ status }: Response, type: string): Error {
   if (status === 200) return unusable('the response is not of the type application/json')
-  if (status === statusNotImplemented) return new GatepassError('operation_unsupported')
+  if (status === statusNotImplemented) {
+    const detail = `The user base does not offer ${type}.`
+    return new GatepassError('operation_unsupported', { detail })
+  }
   const isOutage = outageStatuses.includes(status)
   return new UserBaseError(`the response has status ${status}`, { isOutage })
 }
