@@ -6,6 +6,7 @@ import { createUserBase, type UserBaseOptions } from '../../../examples/user-bas
 import { Users } from '../../../examples/user-base/users.ts'
 import { WebhookAccountStore } from '../../../src/stores/webhook/account-store.ts'
 import type { WebhookOptions } from '../../../src/stores/webhook/client.ts'
+import { closedWith } from '../../support/closed-with.ts'
 import { startHttpServer } from '../../support/http-server.ts'
 
 export const secret = `whsec_${Buffer.alloc(32, 'a').toString('base64')}`
@@ -84,7 +85,6 @@ export function signed(value: unknown, changes: AnswerChanges = {}): Handler {
 
 /** Opens a store that is closed when the test ends. */
 export function openStore(t: Test, url: string, options: Partial<WebhookOptions> = {}) {
-  const store = new WebhookAccountStore({ url, secrets: [secret], timeoutMs: 60_000, ...options })
-  t.teardown(() => store.close())
-  return store
+  const settings = { url, secrets: [secret], timeoutMs: 60_000, ...options }
+  return closedWith(t, new WebhookAccountStore(settings))
 }
