@@ -34,7 +34,7 @@ export class RevocationFeed {
   readonly #options: RevocationFeedOptions
   readonly #listeners = new Set<Listener>()
   readonly #timer: NodeJS.Timeout
-  #entries: RevocationEvent[] = []
+  readonly #entries: RevocationEvent[] = []
   #position = logStart
   /** The position of the same entry in the store. */
   #storePosition = logStart
@@ -84,14 +84,16 @@ export class RevocationFeed {
   }
 
   /**
-   * Returns the entries after a position, oldest first. An unknown position returns all entries: its
-   * entry expired, or the store lost it, and receiving an entry twice is harmless.
+   * Returns the newest `max` entries after a position, oldest first. After an unknown position it returns
+   * the newest `max` of all: its entry expired, or the store lost it, and receiving an entry twice is
+   * harmless.
    */
-  entriesAfter(position: string = logStart): readonly RevocationEvent[] {
-    const at = this.#entries.findIndex((entry) => entry.position === position)
-    // The last entry may expire before earlier entries, and a follower of it has received them.
-    if (at === -1 && position === this.#position) return []
-    return this.#entries.slice(at + 1)
+  entriesAfter(
+    position: string = logStart,
+    max = Number.POSITIVE_INFINITY,
+  ): readonly RevocationEvent[] {
+    const newest = this.#entries.slice(-max)
+    return newest.slice(newest.findIndex((entry) => entry.position === position) + 1)
   }
 
   /**
@@ -139,7 +141,9 @@ export class RevocationFeed {
     this.#readAtMs = startedAtMs
 
     const nowMs = expiryClock.nowMs()
-    this.#entries = this.#entries.filter(({ expiresAtMs }) => expiresAtMs > nowMs)
+    // A later entry waits for those before it: ten times a second, nobody should read a million entries.
+    const kept = this.#entries.findIndex(({ expiresAtMs }) => expiresAtMs > nowMs)
+    this.#entries.splice(0, kept === -1 ? this.#entries.length : kept)
     for (const [sub, atMs] of this.#revokedAtMs) {
       if (atMs < nowMs - recentMs) this.#revokedAtMs.delete(sub)
     }

@@ -166,7 +166,7 @@ class RevocationStreams {
 
   /** Sends the newest entries after an event, then each new entry. */
   add(stream: ServerResponse, lastEventId: string | undefined): void {
-    const missed = this.#issuer.revocations.entriesAfter(lastEventId).slice(-maxMissed)
+    const missed = this.#issuer.revocations.entriesAfter(lastEventId, maxMissed)
     const slot = this.#slot(this.#opened++)
     stream.on('error', () => {})
     stream.on('close', () => slot.delete(stream))
