@@ -148,7 +148,8 @@ export function presentedToken(
 ): PresentedToken {
   const scheme = authorizationScheme(authorization)
   if (authorization === undefined || scheme === null) throw new GatepassError('token_missing')
-  const token = authorization.slice(scheme.length + 1)
+  // RFC 9110 §11.4 allows several spaces after the scheme.
+  const token = authorization.slice(scheme.length).replace(/^ +/, '')
   if (token === '' || token.includes(' ')) throw new GatepassError('token_malformed')
   if (scheme === 'Bearer') return { token, dpop: undefined }
   // Node joins a repeated header by a comma, which a proof cannot contain.
