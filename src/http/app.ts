@@ -9,6 +9,7 @@ import fastify, {
   type FastifyRequest,
   type FastifySchemaCompiler,
   LogController,
+  type onSendHookHandler,
   type RouteOptions,
 } from 'fastify'
 import { validatorCompiler } from 'fastify-type-provider-zod'
@@ -108,6 +109,10 @@ export function createApp(options: AppOptions): FastifyInstance {
   app.setNotFoundHandler(() => {
     throw new GatepassError('route_not_found')
   })
+  app.addHook('onRoute', (route) => {
+    if (route.method !== 'HEAD') return
+    route.onSend = [route.onSend ?? [], removeLengthOfNotModified].flat()
+  })
   app.addHook('onRequest', ({ raw }, reply, done) => {
     if (closeIfFlooding(raw, reply.raw)) return void reply.hijack()
     reply.header('x-content-type-options', 'nosniff')
@@ -119,6 +124,12 @@ export function createApp(options: AppOptions): FastifyInstance {
     done(new GatepassError('request_malformed', { detail }))
   })
   return app
+}
+
+/** Fastify gives each response without a body to HEAD the length 0, which RFC 9110 §8.6 forbids for a 304. */
+const removeLengthOfNotModified: onSendHookHandler = (_request, reply, payload, done) => {
+  if (reply.statusCode === 304) reply.removeHeader('content-length')
+  done(null, payload)
 }
 
 const waitingResponses = new WeakMap<Socket, number>()

@@ -43,6 +43,9 @@ t.test(
     const conditional = { 'if-none-match': String(route.headers.etag) }
     t.equal((await fetch(`${address}${url}`, { headers: conditional })).status, 304)
     t.equal((await fetch(`${address}${url}`, { method: 'HEAD' })).status, 200)
+    const known = await fetch(`${address}${url}`, { method: 'HEAD', headers: conditional })
+    t.equal(known.status, 304)
+    t.equal(known.headers.get('content-length'), null, 'the length of no representation')
     t.equal((await fetch(`${address}${url}`, { method: 'DELETE' })).status, 405)
     t.equal((await fetch(`${address}${url}?x=1`)).status, 200)
   },
