@@ -7,7 +7,7 @@ import { InFlightCalls, withDeadline } from '../in-flight-calls.ts'
 import {
   type ConnectionFactory,
   type ConnectionRole,
-  checkVersion,
+  checkServer,
   createConnectionFactory,
   fatalReason,
   isErrorReply,
@@ -99,7 +99,7 @@ export class RedisClient {
     for (let attempt = 0; ; attempt++) {
       try {
         await client.#connect()
-        checkVersion(await client.#hello())
+        checkServer(await client.#hello(), parseRedisUrl(url))
         return client
       } catch (error) {
         const detail = fatalReason(error)

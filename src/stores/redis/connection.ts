@@ -430,24 +430,30 @@ export function withoutArguments(error: unknown): Error {
 /** Earlier versions lack commands, and would fail at the first login. */
 const minVersion = 7
 
-/** The server is too old. The message is for the operator. */
-class VersionError extends Error {}
+/** The server is too old, or the URL is for another kind of server. The message is for the operator. */
+class UnsuitableServerError extends Error {}
 
 /**
  * @param hello the reply to HELLO
- * @throws an error with a `fatalReason` if the server is too old
+ * @throws an error with a `fatalReason` if the server is too old or does not fit the URL
  */
-export function checkVersion(hello: RedisReply): void {
-  const { version = '' } = propertiesOf(hello)
+export function checkServer(hello: RedisReply, { topology }: RedisTarget): void {
+  const { version = '', mode = '' } = propertiesOf(hello)
   if (Number.parseInt(version, 10) < minVersion) {
-    throw new VersionError(`Redis ${minVersion} or later is required, and this is ${version}.`)
+    const problem = `Redis ${minVersion} or later is required, and this is ${version}.`
+    throw new UnsuitableServerError(problem)
+  }
+  // A node of a Cluster redirects most commands, and a sentinel knows none of them.
+  if (topology === 'single' && /^(cluster|sentinel)$/.test(mode)) {
+    const problem = `The server is a Redis in the mode ${mode}: use a URL with redis+${mode} or rediss+${mode}.`
+    throw new UnsuitableServerError(problem)
   }
 }
 
 /** Returns why a retry cannot succeed, or null if it might. */
 export function fatalReason(error: unknown): string | null {
   if (!(error instanceof Error)) return null
-  if (error instanceof VersionError) return error.message
+  if (error instanceof UnsuitableServerError) return error.message
   if (/\b(WRONGPASS|NOAUTH|NOPERM)\b|AUTH.* without any password/.test(error.message)) {
     return 'Redis refuses the user name or the password, or allows the user too little.'
   }

@@ -9,7 +9,7 @@ import { randomId } from '../../../src/core/secrets.ts'
 import { RedisSessionStore } from '../../../src/stores/redis/session-store.ts'
 import { closedWith } from '../../support/closed-with.ts'
 import { lateMs, patient } from '../../support/patience.ts'
-import { startRedis, untilAnswered } from '../../support/redis.ts'
+import { startNode, startRedis, startSentinels, untilAnswered } from '../../support/redis.ts'
 import { policy, rotation, session, t0 } from '../../support/sessions.ts'
 import { startTcpServer } from '../../support/tcp-server.ts'
 import { TcpProxy } from '../tcp-proxy.ts'
@@ -187,6 +187,20 @@ t.test('a Redis before version 7 prevents the start', async (t) => {
     code: 'store_unavailable',
     detail: 'Redis 7 or later is required, and this is 6.0.16.',
   })
+})
+
+t.test('a node of a Cluster, or a sentinel, is refused if the URL is for one server', async (t) => {
+  const node = await startNode(t)
+  const { sentinels } = await startSentinels(t)
+  for (const [mode, port] of [
+    ['cluster', node.port],
+    ['sentinel', sentinels[0]?.port],
+  ] as const) {
+    await t.rejects(RedisSessionStore.open(`redis://127.0.0.1:${port}`, patient), {
+      code: 'store_unavailable',
+      detail: `The server is a Redis in the mode ${mode}: use a URL with redis+${mode} or rediss+${mode}.`,
+    })
+  }
 })
 
 t.test('connecting may take longer than a call', async (t) => {
