@@ -5,7 +5,7 @@ import {
   type CounterStore,
   createCounter,
 } from '../counter-store.ts'
-import { defineScript, RedisClient, type RedisOptions, type Script } from './client.ts'
+import { defineScript, RedisClient, type RedisOptions } from './client.ts'
 import type { RedisReply } from './connection.ts'
 
 /** Takes one event of KEYS[1] back. */
@@ -49,18 +49,12 @@ export class RedisCounterStore implements CounterStore {
 
   /** The part of a node-redis client that the library uses. */
   #limiterClient() {
-    const scripts = new Map<string, Script>()
-    const scriptOf = (text: string): Script => {
-      const script = scripts.get(text) ?? defineScript(text)
-      scripts.set(text, script)
-      return script
-    }
     const command = (key: string, ...args: string[]): Promise<RedisReply> =>
       this.#client.run((call) => call.command(key, args))
     return {
       eval: (text: string, { keys: [key = ''], arguments: args }: EvalOptions) =>
         // Not repeatable: an event must not count twice.
-        this.#client.run((call) => call.script(scriptOf(text), key, args, false)),
+        this.#client.run((call) => call.script(defineScript(text), key, args, false)),
       del: (key: string) => command(key, 'DEL', key),
       // The library uses a transaction only to read a count and the rest of its window.
       multi: () => ({
