@@ -70,7 +70,7 @@ export class DataService {
 
   /** Returns all data of an owner as JSON, for administration. */
   exportAll(owner: DataOwner): Promise<Map<string, FieldText>> {
-    return this.#fields(owner, 0).getAllTexts()
+    return this.#fields(owner, 0).getTexts('all')
   }
 
   #ownerOf(scope: DataScope, claims: AccessTokenClaims): DataOwner {

@@ -80,23 +80,24 @@ export class OwnedFields {
     this.#expiresAtMs = expiresAtMs
   }
 
-  /** Reads all fields as JSON. @throws `store_unavailable` */
-  async getAllTexts(): Promise<Map<string, FieldText>> {
-    return this.#readTexts('all')
-  }
-
   /** Reads a field as JSON. @throws `data_field_invalid`, `store_unavailable` */
   async getText(field: string): Promise<FieldText | null> {
     return (await this.getTexts([field])).get(field) ?? null
   }
 
   /**
-   * Reads several fields as JSON; absent fields are left out. Returns the same object for a field
-   * while its value is cached and unchanged. Throws like `getText`.
+   * Reads several fields, or all, as JSON; absent fields are left out. Returns the same object for a
+   * field while its value is cached and unchanged. Throws like `getText`.
    */
-  async getTexts(fields: readonly string[]): Promise<Map<string, FieldText>> {
-    fields.forEach(checkFieldName)
-    return this.#readTexts(fields)
+  async getTexts(fields: readonly string[] | 'all'): Promise<Map<string, FieldText>> {
+    if (fields !== 'all') fields.forEach(checkFieldName)
+    const { store, clock } = this.#context
+    const found = new Map<string, FieldText>()
+    for (const [name, stored] of await store.read(this.owner, fields, clock.nowMs())) {
+      const field = this.#decrypt(name, stored)
+      if (field !== undefined) found.set(name, field)
+    }
+    return found
   }
 
   /** Returns the field as this process read or wrote it last. Its version may be outdated. */
@@ -193,16 +194,6 @@ export class OwnedFields {
     const { field, version } = unreadable
     await store.remove({ owner: this.owner, field, expected: version, nowMs: clock.nowMs() })
     return true
-  }
-
-  async #readTexts(fields: readonly string[] | 'all'): Promise<Map<string, FieldText>> {
-    const { store, clock } = this.#context
-    const found = new Map<string, FieldText>()
-    for (const [name, stored] of await store.read(this.owner, fields, clock.nowMs())) {
-      const field = this.#decrypt(name, stored)
-      if (field !== undefined) found.set(name, field)
-    }
-    return found
   }
 
   /** Undefined if the value does not decrypt: it counts as absent, and a write may replace it. */

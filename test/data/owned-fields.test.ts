@@ -37,11 +37,11 @@ t.test('any JSON value is returned with its version', async (t) => {
   for (const value of [null, true, 0, 'ü', [1, { a: [] }], { items: { shirt: 2 } }]) {
     const version = await fields.set('cart', value)
     const text = JSON.stringify(value)
-    t.match(await fields.getAllTexts(), new Map([['cart', { text, version }]]))
+    t.match(await fields.getTexts('all'), new Map([['cart', { text, version }]]))
   }
   t.equal(await fields.getText('other'), null)
   await fields.set('theme', 'dark')
-  t.same([...(await fields.getAllTexts()).keys()].sort(), ['cart', 'theme'])
+  t.same([...(await fields.getTexts('all')).keys()].sort(), ['cart', 'theme'])
   t.same([...(await fields.getTexts(['theme', 'none'])).keys()], ['theme'])
 })
 
@@ -121,6 +121,6 @@ t.test('a value that no secret decrypts is absent, reported, and replaceable', a
   t.equal((await later.getText('cart'))?.text, '2')
   for (let n = 1; n < maxFields; n++) await fields.set(`f${n}`, n)
   await Promise.all(Array.from({ length: maxFields - 1 }, (_, n) => later.set(`later-${n}`, n)))
-  t.equal((await later.getAllTexts()).size, maxFields, 'lost values take no room')
+  t.equal((await later.getTexts('all')).size, maxFields, 'lost values take no room')
   await t.rejects(later.set('one-more', 1), { code: 'data_fields_exceeded' })
 })

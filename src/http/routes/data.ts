@@ -60,7 +60,7 @@ function readRoutes(instance: FastifyInstance, { data }: DataRoutesOptions): voi
         // The client has disconnected.
         if (reply.raw.destroyed) return
         // The text has the form that the schema describes.
-        const text = fieldListOf(await fields.getAllTexts()) as never
+        const text = fieldListOf(await fields.getTexts('all')) as never
         reply.type('application/json').serializer(String).send(text)
         await finished(reply.raw).catch(() => {})
       })
