@@ -78,17 +78,6 @@ export function toStored(
   return { session, lacksLogEntry, isEndUnconfirmed }
 }
 
-/** @throws an error for an unknown layout */
-export function decodeRow(sid: string, row: Buffer): StoredSession {
-  const session = decodeSession(sid, row)
-  const bits = row.readUInt8(1)
-  return {
-    session,
-    lacksLogEntry: (bits & flags.lacksLogEntry) !== 0,
-    isEndUnconfirmed: (bits & flags.isUnconfirmed) !== 0,
-  }
-}
-
 /** @throws RangeError for times and generations that are out of range */
 export function encodeRow(stored: StoredSession): Buffer {
   const { sub, clientId, scope, amr, userAgent, jkt } = stored.session
@@ -150,7 +139,8 @@ function encodeTime(ms: number | null): Buffer {
   return bytes
 }
 
-function decodeSession(sid: string, row: Buffer): Session {
+/** @throws an error for an unknown layout */
+export function decodeRow(sid: string, row: Buffer): StoredSession {
   const version = row[0] ?? 0
   if (version < layout.minVersion || version > layout.maxVersion) {
     throw new Error(
@@ -182,7 +172,7 @@ function decodeSession(sid: string, row: Buffer): Session {
   const rest: Rest = JSON.parse(row.toString('utf8', at))
   const [sub, clientId, scope, amr, userAgent] = rest
   const revokedAtMs = row.readUIntBE(31, 6)
-  return {
+  const session = {
     sid,
     sub,
     clientId,
@@ -196,6 +186,11 @@ function decodeSession(sid: string, row: Buffer): Session {
     mintedAtMs: row.readUIntBE(7, 6),
     ...used,
     revokedAtMs: revokedAtMs === 0 ? null : revokedAtMs,
+  }
+  return {
+    session,
+    lacksLogEntry: (bits & flags.lacksLogEntry) !== 0,
+    isEndUnconfirmed: (bits & flags.isUnconfirmed) !== 0,
   }
 }
 
