@@ -61,13 +61,14 @@ export class EventStreamParser {
   }
 
   #dispatch(): StreamMessage | null {
+    const hasData = this.#data.length > 0
     const data = this.#data.join('\n')
     const message = { type: 'event', id: this.#id, name: this.#name, data } as const
     this.#length = 0
     this.#id = ''
     this.#name = ''
     this.#data = []
-    return data === '' ? null : message
+    return hasData ? message : null
   }
 }
 

@@ -36,6 +36,8 @@ t.test('parses the events of an issuer, in chunks of any size', async (t) => {
 t.test('a field may have no value, and a delay that is no number is ignored', async (t) => {
   const event = { type: 'event', id: '', name: '', data: 'a\n' }
   t.same(readAll('data: a\ndata\nfoo\n\n'), [event])
+  t.same(readAll('data\n\n'), [{ ...event, data: '' }], 'an empty event is an event')
+  t.same(readAll('id: 1\nevent: a\n\n'), [], 'an event without data is none')
   for (const value of ['', 'x5', '5x', '-1', '9'.repeat(10)]) {
     t.same(readAll(`retry: ${value}\n`), [], value)
   }

@@ -47,6 +47,7 @@ t.test('an event that the issuer has not signed is ignored, and ends the stream'
       /unknown name/,
     ],
     'no token': [() => 'id: a1\nevent: revocation\ndata: x\n\n', /not an acceptable JWS/],
+    'empty data': [() => 'id: a1\nevent: revocation\ndata\n\n', /not an acceptable JWS/],
     'a line without end': [() => `data: ${'x'.repeat(20_000)}`, /longer than 16384 bytes/],
     'an event without end': [() => 'data: xxxxxxx\n'.repeat(3_000), /longer than 16384 bytes/],
   }
