@@ -149,7 +149,7 @@ function gatepassScheme(origin: string): ClientScheme {
     async login(ask, username) {
       const headers = { origin, cookie: devices.get(username) ?? '' }
       const answer = await ask(post('/login', headers, { username, password }))
-      const device = cookieOf(answer, 'gatepass-device')
+      const device = cookieOf(answer, '__Host-gatepass-device')
       if (device !== undefined) devices.set(username, device)
       return sessionOf(answer, '')
     },
@@ -164,7 +164,7 @@ function gatepassScheme(origin: string): ClientScheme {
 
 /** @param cookie the cookie of the browser, if the response sets none */
 function sessionOf(answer: Answer, cookie: string): Session | Answer {
-  return tokenSession(answer, cookieOf(answer, 'gatepass') ?? cookie)
+  return tokenSession(answer, cookieOf(answer, '__Host-gatepass') ?? cookie)
 }
 
 function cookieOf(answer: Answer, name: string): string | undefined {

@@ -91,7 +91,7 @@ t.test('I10: a whole run shows none of the secrets that it used', async (t) => {
       headers: { 'idempotency-key': refresh_token },
     })
   }
-  await call(`${url}/logout`, { headers: { cookie: `gatepass=${refresh_token}` } })
+  await call(`${url}/logout`, { headers: { cookie: `__Host-gatepass=${refresh_token}` } })
 
   for (const admin of [adminUrl, verifierAdminUrl]) {
     outputs.push((await call(`${admin}/metrics`, { method: 'GET' })).text)

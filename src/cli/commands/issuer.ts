@@ -165,7 +165,7 @@ function oauthOptions(settings: Settings, logger: Logger, expiryClock: Clock) {
 function frontEndOptions(settings: Settings): FrontEndOptions {
   return {
     // Safari refuses secure cookies from http://localhost.
-    cookieSecure: new URL(settings.issuer).protocol === 'https:',
+    cookieSecure: settings.mode === 'production' || new URL(settings.issuer).protocol === 'https:',
     cookieSuffix: cookieSuffix(settings),
     allowedOrigins: settings.allowed_origins,
   }
