@@ -42,7 +42,7 @@ export class NamedRefusal extends GatepassError {
 /** Statuses that are more specific than 400. */
 const keptStatuses: ReadonlySet<number> = new Set([405, 413, 415, 429])
 
-/** Converts one of our errors into an OAuth error. It quotes nothing of the request. */
+/** Converts one of our errors into an OAuth error. Of the request, it quotes refused scopes only. */
 export function toOAuthError(error: GatepassError): OAuthError {
   const { code, status } = error
   const isFault = status >= 500
