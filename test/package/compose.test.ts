@@ -2,6 +2,7 @@ import { execFileSync } from 'node:child_process'
 import { once } from 'node:events'
 import { chmodSync, existsSync, readFileSync } from 'node:fs'
 import { request } from 'node:http'
+import { BlockList } from 'node:net'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import t, { type Test } from 'tap'
@@ -136,11 +137,27 @@ t.test('Redis gets its password by standard input, not as an argument', async (t
 })
 
 t.test('nginx knows every issuer and every verifier', async (t) => {
-  const found = [...nginxConf.matchAll(/server ([a-z]+-\d:\d+) max_fails=0 resolve;/g)]
+  const found = [...nginxConf.matchAll(/server (\S+) max_fails=0;/g)]
   t.same(
     found.map(([, address]) => address),
     ownServices.map(({ address }) => address),
   )
+})
+
+t.test('a new issuer or verifier keeps its address, which no other service gets', async (t) => {
+  const [{ ip_range = '' } = {}] = compose.networks.default.ipam.config
+  const isIn = (range: string, address: string) => {
+    const [net = '', bits = ''] = range.split('/')
+    const list = new BlockList()
+    list.addSubnet(net, Number(bits))
+    return list.check(address)
+  }
+  const addresses = ownServices.map(({ address }) => address.split(':')[0] ?? '')
+  t.equal(new Set(addresses).size, ownServices.length)
+  for (const address of addresses) {
+    t.ok(isIn(subnet, address), `${address} is in the network`)
+    t.notOk(isIn(ip_range, address), `${address} is not for another service`)
+  }
 })
 
 t.test('nginx accepts its configuration', async (t) => {

@@ -24,6 +24,7 @@ export interface Service {
   readonly volumes?: readonly string[]
   readonly ports?: readonly string[]
   readonly depends_on?: Readonly<Record<string, { readonly condition: string }>>
+  readonly networks?: { readonly default: { readonly ipv4_address: string } }
   readonly healthcheck?: object
   readonly read_only?: boolean
   readonly cap_drop?: readonly string[]
@@ -36,7 +37,11 @@ interface Compose {
   readonly secrets: Readonly<Record<string, { readonly file: string }>>
   readonly volumes: Readonly<Record<string, null>>
   readonly networks: {
-    readonly default: { readonly ipam: { readonly config: readonly { readonly subnet: string }[] } }
+    readonly default: {
+      readonly ipam: {
+        readonly config: readonly { readonly subnet: string; readonly ip_range: string }[]
+      }
+    }
   }
 }
 
@@ -50,7 +55,7 @@ export const nginxConf = readProjectFile('examples/compose/nginx.conf')
 export interface OwnService {
   readonly name: string
   readonly role: Role
-  /** The host and port at which other services call it. */
+  /** The address and port at which nginx calls it. */
   readonly address: string
   readonly env: Readonly<Record<string, string>>
 }
@@ -61,9 +66,9 @@ const imageEnv = parseDockerfile(readProjectFile('Dockerfile'))
 
 export const ownServices: readonly OwnService[] = Object.entries(compose.services)
   .filter(([, { image }]) => image === 'gatepass')
-  .map(([name, { command, environment }]) => {
+  .map(([name, { command, environment, networks }]) => {
     const role = command?.[0] === 'verifier' ? 'verifier' : 'issuer'
-    const address = `${name}:${{ issuer: 4000, verifier: 4100 }[role]}`
+    const address = `${networks?.default.ipv4_address}:${{ issuer: 4000, verifier: 4100 }[role]}`
     return { name, role, address, env: { ...pairs(imageEnv?.rest ?? ''), ...environment } }
   })
 
@@ -125,9 +130,7 @@ export function startNginx(
 ): TestProcess {
   const path = join(folder, 'nginx.conf')
   const files = { '/tmp/': `${folder}/`, '/dev/std': `${folder}/std` }
-  // The nginx of this machine may be older than the one of compose.yaml, and addresses need no DNS.
-  const unresolved = { ' resolve;': ';' }
-  writeFileSync(path, replaceAll(nginxConf, { ...files, ...unresolved, ...replacements }))
+  writeFileSync(path, replaceAll(nginxConf, { ...files, ...replacements }))
   return TestProcess.start(t, args, { command: nginxCommand(folder), cwd: folder })
 }
 
@@ -160,7 +163,10 @@ export async function startStack(t: Test, application: string) {
 
   async function start(service: OwnService): Promise<void> {
     const env = {
-      ...envOf(service, { ...replacements, 'issuer:4000': addresses['issuer-1:4000'] ?? '' }),
+      ...envOf(service, {
+        ...replacements,
+        'issuer:4000': addresses[ownServices[0]?.address ?? ''] ?? '',
+      }),
       GATEPASS_HOST: '127.0.0.1',
       GATEPASS_PORT: '0',
       GATEPASS_ADMIN_PORT: '0',
