@@ -104,15 +104,19 @@ function valuesOf({ readings }: Series, name: MetricName): number[] {
 
 /** Writes a report between `<!-- bench:NAME -->` and `<!-- /bench:NAME -->` of a document. */
 export function writeInto(document: URL, name: string, report: string): void {
-  writeFileSync(document, insertReport(readFileSync(document, 'utf8'), name, report))
+  writeFileSync(document, insertPart(readFileSync(document, 'utf8'), `bench:${name}`, report))
 }
 
-/** @throws if the document has no such markers */
-export function insertReport(document: string, name: string, report: string): string {
-  const start = `<!-- bench:${name} -->`
-  const end = `<!-- /bench:${name} -->`
+/**
+ * Replaces the text between the markers `<!-- NAME -->` and `<!-- /NAME -->` of a document.
+ *
+ * @throws if the document has no such markers
+ */
+export function insertPart(document: string, name: string, text: string): string {
+  const start = `<!-- ${name} -->`
+  const end = `<!-- /${name} -->`
   const startAt = document.indexOf(start)
   const endAt = document.indexOf(end)
-  if (startAt === -1 || endAt < startAt) throw new Error(`There is no place for bench:${name}.`)
-  return `${document.slice(0, startAt + start.length)}\n${report}\n${document.slice(endAt)}`
+  if (startAt === -1 || endAt < startAt) throw new Error(`There is no place for ${name}.`)
+  return `${document.slice(0, startAt + start.length)}\n${text}\n${document.slice(endAt)}`
 }

@@ -6,7 +6,7 @@ import type { LoadOrder, LoadOutcome } from '../../bench/harness/load.ts'
 import { parseCpuList } from '../../bench/harness/machine.ts'
 import {
   figuresTable,
-  insertReport,
+  insertPart,
   markdownTable,
   reportOf,
   textTable,
@@ -113,8 +113,8 @@ t.test('tables for a terminal and for a document', async (t) => {
 
 t.test('a report replaces the text between its markers of a document', async (t) => {
   const document = 'a\n<!-- bench:x -->\nold\n<!-- /bench:x -->\nb'
-  t.equal(insertReport(document, 'x', 'new'), document.replace('old', 'new'))
-  t.throws(() => insertReport(document, 'y', 'new'), /no place for bench:y/)
+  t.equal(insertPart(document, 'bench:x', 'new'), document.replace('old', 'new'))
+  t.throws(() => insertPart(document, 'bench:y', 'new'), /no place for bench:y/)
 })
 
 t.test('a list of cores has the form of the Linux kernel', async (t) => {

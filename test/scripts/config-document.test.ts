@@ -1,7 +1,7 @@
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
-import { configDocument } from '../../scripts/config-document.ts'
+import { withTables } from '../../scripts/config-document.ts'
 import { clientSchema, clientsSchema } from '../../src/config/clients.ts'
 import { loadConfig } from '../../src/config/load.ts'
 import { environmentName, settings } from '../../src/config/settings.ts'
@@ -23,8 +23,8 @@ function rowOf(name: string): string[] {
   return cells.map((cell) => cell.trim())
 }
 
-t.test('docs/config.md is what "npm run docs" generates', async (t) => {
-  t.equal(written, configDocument())
+t.test('docs/config.md has the tables that "npm run docs" generates', async (t) => {
+  t.equal(written, withTables(written))
 })
 
 t.test('the page has a full row for each setting', async (t) => {
