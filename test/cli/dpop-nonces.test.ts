@@ -9,7 +9,7 @@ import { createTestFolder } from '../support/test-folder.ts'
 const issuerUrl = 'https://auth.example.com'
 const env = { ...serviceEnv, GATEPASS_ISSUER: issuerUrl }
 
-t.test('two issuers accept the nonces of each other, and none of a third', async (t) => {
+t.test('a replica accepts the nonces of another', async (t) => {
   const cwd = createTestFolder(t)
   const key = await makeProofKey()
   await addUser({ cwd, env })
@@ -27,16 +27,10 @@ t.test('two issuers accept the nonces of each other, and none of a third', async
   const required = { GATEPASS_DPOP_NONCE: 'required' }
   const one = await start(required)
   const other = await start(required)
-  const third = await start({
-    ...required,
-    GATEPASS_SECRET: 'another-secret-of-thirty-two-letters',
-    GATEPASS_KEYS_SECRET: env.GATEPASS_SECRET,
-  })
   const relaxed = await start({})
 
   const { code, next } = await one()
   t.equal(code, 'use_dpop_nonce')
   t.equal((await other(next)).code, 'ok')
-  t.equal((await third(next)).code, 'use_dpop_nonce')
   t.same(await relaxed(), { code: 'ok', next: undefined }, 'it is off unless it is set')
 })

@@ -115,24 +115,6 @@ t.test('a fault in native code ends the process', async (t) => {
   t.equal(await issuer.exited, 'SIGBUS')
 })
 
-t.test('a killed issuer loses nothing that it has acknowledged', async (t) => {
-  const cwd = createTestFolder(t)
-  await addUser({ cwd, env: serviceEnv })
-  const strict = { GATEPASS_GRACE_S: '0' }
-  const held: string[] = []
-  for (let round = 0; round < 3; round++) {
-    const { issuer, url } = await startIssuer(t, cwd, strict)
-    // A token that was acknowledged before the last kill still rotates.
-    for (const [index, token] of held.entries()) {
-      const response = await postJson(`${url}/refresh`, { refresh_token: token })
-      t.equal(response.status, 200)
-      held[index] = ((await response.json()) as { refresh_token: string }).refresh_token
-    }
-    for (let n = 0; n < 3; n++) held.push((await signIn(url)).refresh_token)
-    t.equal(await issuer.stop('SIGKILL'), 'SIGKILL')
-  }
-})
-
 t.test('metrics and health are on the admin port, and only there', async (t) => {
   const { url, admin } = await startIssuer(t, createTestFolder(t))
   await postJson(`${url}/login`, { username: 'nobody', password })
