@@ -20,7 +20,7 @@ import {
 } from './authorization-request.ts'
 import type { Consents } from './consents.ts'
 import { type Form, malformed, refuseRepeated } from './form.ts'
-import type { IdTokenHint, IdTokens } from './id-tokens.ts'
+import type { IdTokens } from './id-tokens.ts'
 import { NamedRefusal } from './oauth-error.ts'
 import type { PushedRequests, PushedResponse } from './pushed-requests.ts'
 import type { SignIn } from './sign-ins.ts'
@@ -148,10 +148,11 @@ export class AuthorizationEndpoint {
    * @throws `request_uri_invalid` if the pushed request has been answered; `store_unavailable`
    */
   async proceed(pending: Pending, visitor: Visitor, audit: Audit): Promise<Step> {
+    const { consents, idTokens } = this.#options
     const { request, interaction } = pending
-    const { prompts } = request
+    const { prompts, idTokenHint } = request
     const isSilent = prompts.has('none')
-    const hint = await this.#hintOf(request)
+    const hint = idTokenHint === undefined ? undefined : await idTokens.readHint(idTokenHint)
     // Nobody can sign in as the expected user, because an unreadable hint names no user.
     if (hint === null) return this.refuse(pending, 'login_required', unreadableHint)
     const signIn = this.#acceptedSignIn(pending, visitor, hint?.sub)
@@ -160,7 +161,6 @@ export class AuthorizationEndpoint {
       if (!isSilent && !visitor.isFresh) return { kind: 'sign_in' }
       return this.refuse(pending, 'login_required', 'The expected user has to sign in.')
     }
-    const { consents } = this.#options
     const { client, scope } = request
     const { sub } = signIn.account
     if (visitor.hasConsented) {
@@ -190,11 +190,6 @@ export class AuthorizationEndpoint {
   /** Returns the redirect that reports a failure to the client. */
   failureUrl({ request }: Pending, failure: GatepassError): string {
     return refused(request, this.#options.issuer, failure).url
-  }
-
-  /** Returns undefined without a hint, and null if the hint cannot be read. */
-  async #hintOf({ idTokenHint }: AuthorizationRequest): Promise<IdTokenHint | null | undefined> {
-    return idTokenHint === undefined ? undefined : this.#options.idTokens.readHint(idTokenHint)
   }
 
   /** Returns the sign-in if it has the user and the maximum age that the request requires. */

@@ -5,6 +5,7 @@ import type { DpopProof } from '../tokens/dpop-proof.ts'
 import { isJsonObject } from '../tokens/strict-decoding.ts'
 import { checkAudience, isNameOrNames } from './claims.ts'
 import type { DpopProofs } from './dpop/dpop-proofs.ts'
+import type { RequestTarget } from './dpop/target-uri.ts'
 import type { Revocations } from './revocations/revocation-list.ts'
 
 /** Requirements of one use, beyond a valid token. */
@@ -26,13 +27,9 @@ export interface TokenRequirements {
 }
 
 /** A token presented by the scheme `DPoP` (RFC 9449 §7.1). */
-export interface DpopPresentation {
+export interface DpopPresentation extends RequestTarget {
   /** The `DPoP` header of the request; undefined if missing. */
   readonly proof: string | undefined
-  /** Method of the request. */
-  readonly method: string
-  /** Absolute URI of the request, as the client called it. Query and fragment are ignored. */
-  readonly uri: string
   /**
    * The request, or any object that represents it. Several checks of one request may present its
    * proof; for any other object, the proof is a replay.

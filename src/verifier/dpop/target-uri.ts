@@ -1,6 +1,5 @@
 import { GatepassError } from '../../core/errors.ts'
 import { isWebAddress } from '../http-client.ts'
-import type { DpopPresentation } from '../requirements.ts'
 
 /**
  * Normalizes a URI (RFC 3986 §6.2.2 and §6.2.3) without query and fragment, as RFC 9449 §4.3 compares
@@ -34,8 +33,13 @@ function normalizeEncodings(path: string): string | null {
   })
 }
 
-/** Method and absolute URI of a request, as its client called it. */
-export type RequestTarget = Pick<DpopPresentation, 'method' | 'uri'>
+/** The target of a request, as its client called it. */
+export interface RequestTarget {
+  /** Method of the request. */
+  readonly method: string
+  /** Absolute URI of the request. Query and fragment are ignored. */
+  readonly uri: string
+}
 
 /** A request of Fastify, or of another framework with the same members. */
 export interface TargetedRequest {
