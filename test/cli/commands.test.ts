@@ -149,7 +149,7 @@ t.test(
     const env = { GATEPASS_SESSIONS_URL: 'redis://127.0.0.1:1' }
     const { code, stderr } = await run(t, ['users', 'import', 'socket'], { cwd, env })
     t.equal(code, 1)
-    t.match(stderr, /^gatepass: GATEPASS_SESSIONS_URL: Redis does not respond: .*\n$/)
+    t.match(stderr, /^gatepass: GATEPASS_SESSIONS_URL: Redis cannot be used: .*\n$/)
   },
 )
 
