@@ -11,6 +11,7 @@ import {
   createConnectionFactory,
   fatalReason,
   isErrorReply,
+  isOfDestroy,
   isTemporary,
   maxCalls,
   type RedisArguments,
@@ -247,7 +248,7 @@ export class RedisClient {
     const connection = this.#createConnection({
       onError: (error) => {
         this.#connectionEpoch += 1
-        this.#lastError = withoutArguments(error)
+        if (!isOfDestroy(error)) this.#lastError = withoutArguments(error)
       },
       onLost: () => {
         if (connection === this.#connection) this.#replaceConnection()
@@ -319,7 +320,7 @@ export class RedisCall {
       } catch (error) {
         const mayRepeat = isTemporary(error) || (isRepeatable && !isErrorReply(error))
         if (!mayRepeat || this.#signal.aborted) throw error
-        this.lastError = withoutArguments(error)
+        if (!isOfDestroy(error)) this.lastError = withoutArguments(error)
         if (!isErrorReply(error)) this.hasLostReply = true
         await sleep(backoffMs(attempt, repeatDelay), null, { signal: this.#signal })
       }

@@ -3,6 +3,7 @@ import {
   ClientOfflineError,
   createClient,
   createCluster,
+  DisconnectsClientError,
   ErrorReply,
   RESP_TYPES,
   type RedisClientOptions,
@@ -402,6 +403,11 @@ const temporary = /^(TRYAGAIN|CLUSTERDOWN|LOADING|MASTERDOWN|NOREPLICAS|READONLY
  */
 export function isErrorReply(error: unknown, code = ''): error is Error {
   return error instanceof ErrorReply && error.message.startsWith(code)
+}
+
+/** Whether our own `destroy` ended the command: a consequence of a failure, never its cause. */
+export function isOfDestroy(error: unknown): boolean {
+  return error instanceof DisconnectsClientError
 }
 
 /** Whether the command has certainly not run and may succeed after a short pause. */

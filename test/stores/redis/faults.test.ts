@@ -5,6 +5,7 @@ import { mock } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
 import { freePort } from '../../../scripts/free-port.ts'
+import { messagesOf } from '../../../src/core/error-text.ts'
 import { randomId } from '../../../src/core/secrets.ts'
 import { RedisSessionStore } from '../../../src/stores/redis/session-store.ts'
 import { closedWith } from '../../support/closed-with.ts'
@@ -56,6 +57,24 @@ t.test('the client reconnects to a restarted server', async (t) => {
   await startRedis(t, { port: first.port })
   await untilAnswered('a ping', () => store.ping().then(() => true))
 })
+
+t.test(
+  'the error of a call does not blame the end of the connection after another call',
+  async (t) => {
+    const server = await startRedis(t)
+    const store = await RedisSessionStore.open(server.url, { deadlineMs })
+    t.teardown(() => store.close())
+    const reason = (call: Promise<unknown>) => call.then(() => 'none', messagesOf)
+    server.freeze()
+    const first = reason(store.ping())
+    await sleep(deadlineMs / 4)
+    const reasons = await Promise.all([first, reason(store.ping())])
+    for (const one of reasons) {
+      t.match(one, /Redis did not reply in time/)
+      t.notMatch(one, /Disconnects/)
+    }
+  },
+)
 
 t.test('calls survive a broken connection', async (t) => {
   const server = await startRedis(t)
