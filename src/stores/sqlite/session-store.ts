@@ -119,14 +119,6 @@ export const sessionSchema: Schema = {
     CREATE INDEX one_time_by_expiry ON one_time (expires_at_ms);
   `,
     },
-    {
-      name: 'live sessions by user',
-      // A client may sign in at each of its requests: its user then has thousands of ended sessions.
-      sql: `
-      DROP INDEX sessions_by_sub;
-      CREATE INDEX live_sessions_by_sub ON sessions (sub) WHERE revoked_at_ms IS NULL;
-    `,
-    },
   ],
 }
 
