@@ -148,8 +148,7 @@ export function presentedToken(
 ): PresentedToken {
   const scheme = authorizationScheme(authorization)
   if (authorization === undefined || scheme === null) throw new GatepassError('token_missing')
-  // RFC 9110 §11.4 allows several spaces after the scheme.
-  const token = authorization.slice(scheme.length).replace(/^ +/, '')
+  const token = authorization.slice(scheme.length + 1)
   if (token === '' || token.includes(' ')) throw new GatepassError('token_malformed')
   if (scheme === 'Bearer') return { token, dpop: undefined }
   // Node joins a repeated header by a comma, which a proof cannot contain.

@@ -229,13 +229,13 @@ const tokenOf = (authorization: string | undefined, dpop?: string | string[]) =>
   presentedToken({ authorization, dpop }, () => target)
 
 t.test('reads a Bearer token', async (t) => {
-  for (const header of ['Bearer a.b.c', 'bearer a.b.c', 'BEARER a.b.c', 'Bearer   a.b.c']) {
+  for (const header of ['Bearer a.b.c', 'bearer a.b.c', 'BEARER a.b.c']) {
     t.same(tokenOf(header, 'a proof'), { token: 'a.b.c', dpop: undefined })
   }
 })
 
 t.test('reads a DPoP token, with its proof and target', async (t) => {
-  for (const header of ['DPoP a.b.c', 'dpop a.b.c', 'DPOP a.b.c', 'DPoP  a.b.c']) {
+  for (const header of ['DPoP a.b.c', 'dpop a.b.c', 'DPOP a.b.c']) {
     t.same(tokenOf(header, 'x.y.z'), { token: 'a.b.c', dpop: { proof: 'x.y.z', ...target } })
     t.same(tokenOf(header), { token: 'a.b.c', dpop: { proof: undefined, ...target } })
     t.match(tokenOf(header, ['x', 'y']), { dpop: { proof: 'x,y' } })
@@ -257,7 +257,7 @@ t.test('without a header, or with another scheme, the token is missing', async (
 
 t.test('refuses anything but one token after the scheme', async (t) => {
   for (const scheme of ['Bearer', 'DPoP']) {
-    for (const rest of ['', ' ', '  ', ' a.b.c ', ' a b', ' a.b.c, Basic x']) {
+    for (const rest of ['', ' ', '  a.b.c', ' a.b.c ', ' a b', ' a.b.c, Basic x']) {
       t.throws(() => tokenOf(`${scheme}${rest}`), { code: 'token_malformed' }, `${scheme}${rest}`)
       t.equal(authorizationScheme(`${scheme}${rest}`), scheme)
     }
