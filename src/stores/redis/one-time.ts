@@ -35,12 +35,12 @@ const valueKey = (id: string) => `gp:o:${id}`
 
 /** One-time values, beside the sessions: a hash each, which Redis removes. */
 export abstract class RedisOneTimeStore implements OneTimeStore {
-  readonly #client: RedisClient
-  readonly #writer: ReplicatedWriter
+  protected readonly client: RedisClient
+  protected readonly writer: ReplicatedWriter
 
   protected constructor(client: RedisClient) {
-    this.#client = client
-    this.#writer = new ReplicatedWriter(client)
+    this.client = client
+    this.writer = new ReplicatedWriter(client)
   }
 
   async putOneTime(id: string, payload: string, expiresAtMs: number): Promise<void> {
@@ -55,7 +55,7 @@ export abstract class RedisOneTimeStore implements OneTimeStore {
   async findOneTime(id: string, nowMs: number): Promise<string | null> {
     const key = valueKey(id)
     const fields = ['payload', 'expires', 'taken']
-    const reply = await this.#client.run((call) => call.command(key, ['HMGET', key, ...fields]))
+    const reply = await this.client.run((call) => call.command(key, ['HMGET', key, ...fields]))
     const [payload, expires, taken] = reply as readonly (Buffer | null)[]
     const isFree = taken === null && Number(String(expires)) > nowMs
     return payload && isFree ? String(payload) : null
@@ -63,7 +63,7 @@ export abstract class RedisOneTimeStore implements OneTimeStore {
 
   takeOneTime(id: string, takenBy: string, nowMs: number): Promise<OneTimeUse> {
     const key = valueKey(id)
-    return this.#writer.change([key], async (call) => {
+    return this.writer.change([key], async (call) => {
       const reply = await call.script(takeScript, key, [takenBy, String(nowMs)])
       const [payload, first] = (reply as readonly Buffer[]).map(String)
       if (payload === undefined || first === undefined) return { state: 'unknown' }
@@ -74,13 +74,13 @@ export abstract class RedisOneTimeStore implements OneTimeStore {
 
   async deleteOneTime(id: string): Promise<void> {
     const key = valueKey(id)
-    await this.#writer.change([key], (call) => call.command(key, ['DEL', key]))
+    await this.writer.change([key], (call) => call.command(key, ['DEL', key]))
   }
 
   #add(id: string, payload: string, expiresAtMs: number, isRepeatable: boolean): Promise<boolean> {
     const key = valueKey(id)
     const args = [payload, String(expiresAtMs), String(expiresAtMs + expiryMarginMs)]
-    return this.#writer.change(
+    return this.writer.change(
       [key],
       async (call) => (await call.script(addScript, key, args, isRepeatable)) === 1,
       isRepeatable,

@@ -12,7 +12,6 @@ import { Batcher } from './batcher.ts'
 import { type RedisCall, RedisClient, type RedisOptions } from './client.ts'
 import { unavailable } from './connection.ts'
 import { RedisOneTimeStore } from './one-time.ts'
-import { ReplicatedWriter } from './replicated-writer.ts'
 import * as log from './revocation-log.ts'
 import {
   addToListScript,
@@ -53,15 +52,11 @@ interface Replacement {
  * Without a Cluster, refreshes of one turn of the event loop read and replace their rows together.
  */
 export class RedisSessionStore extends RedisOneTimeStore implements SessionStore {
-  readonly #client: RedisClient
-  readonly #writer: ReplicatedWriter
   readonly #reads: Batcher<string, StoredSession | null>
   readonly #replacements: Batcher<Replacement, boolean>
 
   private constructor(client: RedisClient) {
     super(client)
-    this.#client = client
-    this.#writer = new ReplicatedWriter(client)
     const maxItems = client.isCluster ? 1 : maxSessionsPerCommand
     this.#reads = new Batcher((sids) => this.#readBatch(sids), { maxItems })
     this.#replacements = new Batcher((changes) => this.#replaceBatch(changes), { maxItems })
@@ -76,7 +71,7 @@ export class RedisSessionStore extends RedisOneTimeStore implements SessionStore
     const { sid, sub, createdAtMs, expiresAtMs, endsAtMs } = session
     const expiry = String(expiresAtMs + expiryMarginMs)
     const [key, list] = [sessionKey(sid), listKey(sub)]
-    return this.#writer.change([key, list], async (call) => {
+    return this.writer.change([key, list], async (call) => {
       await call.command(key, ['SET', key, encodeRow(toStored(session)), 'PXAT', expiry])
       const args = [sid, String(endsAtMs), String(createdAtMs)]
       return (await call.script(addToListScript, list, args)) as number
@@ -100,7 +95,7 @@ export class RedisSessionStore extends RedisOneTimeStore implements SessionStore
     const { session } = after
     if (outcome === 'reused' || after.isEndUnconfirmed) {
       const atMs = session.revokedAtMs ?? nowMs
-      await this.#writer.run(async (call) => {
+      await this.writer.run(async (call) => {
         await this.#appendToLog(call, { kind: 'session', id: sid, atMs, keptMs })
         await this.#end(call, [after], nowMs, keptMs)
       })
@@ -114,7 +109,7 @@ export class RedisSessionStore extends RedisOneTimeStore implements SessionStore
   }
 
   listBySub(sub: string, nowMs: number): Promise<Session[]> {
-    return this.#client.run(async (call) => {
+    return this.client.run(async (call) => {
       const sids = await this.#sidsOf(call, sub)
       const found = await inChunks(sids, (sid) => this.#load(call, sid))
       // An expired session stays in the list: by a slower clock it may be live, and be refreshed.
@@ -128,7 +123,7 @@ export class RedisSessionStore extends RedisOneTimeStore implements SessionStore
   }
 
   revoke(sid: string, nowMs: number, keptMs: number): Promise<boolean> {
-    return this.#writer.run(async (call) => {
+    return this.writer.run(async (call) => {
       const found = await this.#load(call, sid)
       if (found === null || nowMs >= found.session.expiresAtMs) return false
       const hasEnded = isEnded(found) && !found.lacksLogEntry
@@ -141,7 +136,7 @@ export class RedisSessionStore extends RedisOneTimeStore implements SessionStore
   }
 
   revokeAll(sub: string, nowMs: number, keptMs: number): Promise<number> {
-    return this.#writer.run(async (call) => {
+    return this.writer.run(async (call) => {
       // The entry is written without a live session too, because an access token may outlive its
       // session.
       await this.#appendToLog(call, { kind: 'user', id: sub, atMs: nowMs, keptMs })
@@ -161,7 +156,7 @@ export class RedisSessionStore extends RedisOneTimeStore implements SessionStore
     for (let scans = 0, isClean = false; scans < maxScans && !isClean; scans++) {
       isClean = true
       for await (const sids of this.#scanSessions()) {
-        const revoked = await this.#writer.run(async (call) => {
+        const revoked = await this.writer.run(async (call) => {
           const found = await this.#loadAll(call, sids)
           const live = found.filter(
             (one) => isLive(one, nowMs) && one.session.createdAtMs < beforeMs,
@@ -180,7 +175,7 @@ export class RedisSessionStore extends RedisOneTimeStore implements SessionStore
   }
 
   revocationsAfter(position: string, limit: number): Promise<Revocation[]> {
-    return this.#client.run((call) => log.entriesAfter(call, position, limit))
+    return this.client.run((call) => log.entriesAfter(call, position, limit))
   }
 
   appendRevocation(
@@ -189,33 +184,33 @@ export class RedisSessionStore extends RedisOneTimeStore implements SessionStore
     nowMs: number,
     keptMs: number,
   ): Promise<void> {
-    return this.#writer.run((call) => this.#appendToLog(call, { kind, id, atMs: nowMs, keptMs }))
+    return this.writer.run((call) => this.#appendToLog(call, { kind, id, atMs: nowMs, keptMs }))
   }
 
   /** Removes log entries only: Redis removes sessions and one-time values by itself. */
   removeExpired(nowMs: number, limit: number): Promise<boolean> {
-    return this.#client.run((call) => log.removeExpiredEntries(call, nowMs, limit))
+    return this.client.run((call) => log.removeExpiredEntries(call, nowMs, limit))
   }
 
   clockMs(): Promise<number> {
-    return this.#client.run(log.logClockMs)
+    return this.client.run(log.logClockMs)
   }
 
   ping(): Promise<void> {
-    return this.#client.run(log.pingLog)
+    return this.client.run(log.pingLog)
   }
 
   close(): Promise<void> {
-    return this.#client.close()
+    return this.client.close()
   }
 
   /** Yields the ids of all sessions, some at a time, of one primary after the other. */
   async *#scanSessions(): AsyncGenerator<string[]> {
-    for (const primary of await this.#client.primaries()) {
+    for (const primary of await this.client.primaries()) {
       let cursor = '0'
       do {
         const scan = ['SCAN', cursor, 'MATCH', sessionKey('*'), 'COUNT', String(scanCount)]
-        const reply = await this.#client.run((call) => call.command({ primary }, scan))
+        const reply = await this.client.run((call) => call.command({ primary }, scan))
         const [next, keys] = reply as [Buffer, Buffer[]]
         if (keys.length > 0) yield keys.map((key) => String(key).slice(keyPrefixLength))
         cursor = String(next)
@@ -235,7 +230,7 @@ export class RedisSessionStore extends RedisOneTimeStore implements SessionStore
   }
 
   #readBatch(sids: readonly string[]): Promise<(StoredSession | null | Error)[]> {
-    return this.#client.run(async (call) => {
+    return this.client.run(async (call) => {
       const keys = sids.map(sessionKey)
       const rows = (await call.command(keys[0] ?? '', ['MGET', ...keys])) as (Buffer | null)[]
       return rows.map((row, n) => fromFoundRow(sids[n] ?? '', row))
@@ -244,7 +239,7 @@ export class RedisSessionStore extends RedisOneTimeStore implements SessionStore
 
   #replaceBatch(changes: readonly Replacement[]): Promise<boolean[]> {
     const isRepeatable = changes.every((change) => change.isRepeatable)
-    return this.#client.run((call) => replaceRows(call, changes, isRepeatable))
+    return this.client.run((call) => replaceRows(call, changes, isRepeatable))
   }
 
   #stored(call: RedisCall, sid: string): StoredValue<StoredSession> {
@@ -269,7 +264,7 @@ export class RedisSessionStore extends RedisOneTimeStore implements SessionStore
   }
 
   #appendToLog(call: RedisCall, entry: log.NewEntry): Promise<void> {
-    return this.#writer.write(call, [log.logKey], () => log.appendEntry(call, entry))
+    return this.writer.write(call, [log.logKey], () => log.appendEntry(call, entry))
   }
 
   /**
@@ -284,8 +279,8 @@ export class RedisSessionStore extends RedisOneTimeStore implements SessionStore
   ): Promise<string[]> {
     const end = (known: readonly StoredSession[], isConfirmed: boolean) =>
       this.#writeEnds(call, known, (before) => decideEnd(before, { nowMs, keptMs, isConfirmed }))
-    const decisions = await end(stored, !this.#writer.isReplicated)
-    if (this.#writer.isReplicated)
+    const decisions = await end(stored, !this.writer.isReplicated)
+    if (this.writer.isReplicated)
       await end(
         decisions.map(({ after }) => after),
         true,
@@ -298,7 +293,7 @@ export class RedisSessionStore extends RedisOneTimeStore implements SessionStore
    * yet, and a repeated sign-out must not succeed before they do.
    */
   async #isEndLost(call: RedisCall, known: StoredSession, nowMs: number, keptMs: number) {
-    if (!this.#writer.isReplicated) return false
+    if (!this.writer.isReplicated) return false
     const [decision] = await this.#writeEnds(call, [known], (before) =>
       decideEnd(before, { nowMs, keptMs, isConfirmed: false }),
     )
@@ -311,7 +306,7 @@ export class RedisSessionStore extends RedisOneTimeStore implements SessionStore
     decide: (before: StoredSession) => EndDecision,
   ): Promise<EndDecision[]> {
     const keys = known.map(({ session }) => sessionKey(session.sid))
-    const decisions = await this.#writer.write(call, keys, () =>
+    const decisions = await this.writer.write(call, keys, () =>
       inChunks(known, (one) => compareAndSet(this.#stored(call, one.session.sid), decide, one)),
     )
     return decisions.filter((decision) => decision !== null)
