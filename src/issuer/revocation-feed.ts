@@ -141,7 +141,7 @@ export class RevocationFeed {
     this.#readAtMs = startedAtMs
 
     const nowMs = expiryClock.nowMs()
-    // A later entry waits for those before it: ten times a second, nobody should read a million entries.
+    // An entry stays until those before it have expired. Otherwise each poll would read the whole log.
     const kept = this.#entries.findIndex(({ expiresAtMs }) => expiresAtMs > nowMs)
     this.#entries.splice(0, kept === -1 ? this.#entries.length : kept)
     for (const [sub, atMs] of this.#revokedAtMs) {

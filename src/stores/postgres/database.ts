@@ -208,8 +208,8 @@ const createTable = `
  * Applies the pending migrations of a schema in one transaction. Replicas that start at the same time
  * wait for the first one. Without pending migrations it takes no lock and needs no right on tables.
  *
- * @throws `config_invalid` if the database lacks characters; `migration_failed` if a step fails, was
- *   changed, or is unknown to this version; `store_unavailable`
+ * @throws `config_invalid` if the encoding of the database lacks characters; `migration_failed` if a step
+ *   fails, was changed, or is unknown to this version; `store_unavailable`
  */
 export async function migrate(
   target: PostgresTarget,
