@@ -9,6 +9,7 @@ import { makeCertificates } from '../support/certificates.ts'
 import { startHttpServer } from '../support/http-server.ts'
 import { startNginx } from '../support/nginx.ts'
 import { readProjectFile } from '../support/project.ts'
+import { replaceTexts } from '../support/replace-texts.ts'
 import { createTestFolder } from '../support/test-folder.ts'
 import { openTab, startChromium } from './chromium.ts'
 import { frontEnd, passTo, startFront, startIssuer } from './front.ts'
@@ -86,17 +87,13 @@ async function startShopNginx(t: Test, ports: { issuer: number; shop: number }) 
   const [block] = codeBlocks(readProjectFile('docs/front-end.md')).filter(
     ({ language }) => language === 'nginx',
   )
-  const changes = {
+  const server = replaceTexts(block?.text ?? '', {
     'listen 443': `listen 127.0.0.1:${nginxPort}`,
     '127.0.0.1:4000': `127.0.0.1:${ports.issuer}`,
     '127.0.0.1:3000': `127.0.0.1:${ports.shop}`,
     '/etc/nginx/shop.crt': certificates.cert,
     '/etc/nginx/shop.key': certificates.key,
-  }
-  const server = Object.entries(changes).reduce(
-    (text, pair) => text.replaceAll(...pair),
-    block?.text ?? '',
-  )
+  })
   await startNginx(t, server, nginxPort)
 }
 

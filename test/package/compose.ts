@@ -11,6 +11,7 @@ import { PostgresServer } from '../support/postgres.ts'
 import { run, TestProcess, untilStatus } from '../support/processes.ts'
 import { readProjectFile } from '../support/project.ts'
 import { startRedis } from '../support/redis.ts'
+import { type Replacements, replaceTexts } from '../support/replace-texts.ts'
 import { createTestFolder } from '../support/test-folder.ts'
 
 /** Reads and runs compose.yaml: our services from the sources, others with programs of this machine. */
@@ -72,16 +73,9 @@ export const ownServices: readonly OwnService[] = Object.entries(compose.service
     return { name, role, address, env: { ...pairs(imageEnv?.rest ?? ''), ...environment } }
   })
 
-/** Texts and their replacements in the test. */
-export type Replacements = Readonly<Record<string, string>>
-
-export function replaceAll(text: string, replacements: Replacements): string {
-  return Object.entries(replacements).reduce((text, pair) => text.replaceAll(...pair), text)
-}
-
 export function envOf(service: OwnService, replacements: Replacements): Record<string, string> {
   const env = Object.entries(service.env)
-  return Object.fromEntries(env.map(([name, text]) => [name, replaceAll(text, replacements)]))
+  return Object.fromEntries(env.map(([name, text]) => [name, replaceTexts(text, replacements)]))
 }
 
 /** The commands at the top of compose.yaml, up to those that need a container engine. */
@@ -130,7 +124,7 @@ export function startNginx(
 ): TestProcess {
   const path = join(folder, 'nginx.conf')
   const files = { '/tmp/': `${folder}/`, '/dev/std': `${folder}/std` }
-  writeFileSync(path, replaceAll(nginxConf, { ...files, ...replacements }))
+  writeFileSync(path, replaceTexts(nginxConf, { ...files, ...replacements }))
   return TestProcess.start(t, args, { command: nginxCommand(folder), cwd: folder })
 }
 

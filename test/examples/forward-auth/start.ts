@@ -5,6 +5,7 @@ import { freePort } from '../../../scripts/free-port.ts'
 import { startDaemon } from '../../support/daemon.ts'
 import type { TestProcess } from '../../support/processes.ts'
 import { readProjectFile } from '../../support/project.ts'
+import { type Replacements, replaceTexts } from '../../support/replace-texts.ts'
 import { createTestFolder } from '../../support/test-folder.ts'
 import { type Call, clientOf } from './client.ts'
 import { hostOf, startApplication, startVerifiers } from './servers.ts'
@@ -17,7 +18,7 @@ export interface ProxyExample {
   /** The command that starts it in the foreground, given where its files are. */
   readonly command: (folder: string) => readonly string[]
   /** Further replacements of texts in the files, for this machine. */
-  readonly changes?: (folder: string) => Readonly<Record<string, string>>
+  readonly changes?: (folder: string) => Replacements
 }
 
 /** Starts a proxy with the files of its example, before two verifiers and an application. */
@@ -60,7 +61,7 @@ export async function startExample(
 }
 
 /** Replaces the port 8080 of all addresses, in the syntax of each proxy. */
-function listeningAt(port: number): Record<string, string> {
+function listeningAt(port: number): Replacements {
   return {
     'listen 8080': `listen 127.0.0.1:${port}`,
     'Listen 8080': `Listen 127.0.0.1:${port}`,
@@ -73,12 +74,11 @@ function listeningAt(port: number): Record<string, string> {
 export function writeExample(
   example: Pick<ProxyExample, 'folder' | 'files'>,
   folder: string,
-  changes: Readonly<Record<string, string>>,
+  changes: Replacements,
 ): void {
   for (const file of example.files) {
     const text = readProjectFile(join('examples', example.folder, file))
-    const changed = Object.entries(changes).reduce((text, pair) => text.replaceAll(...pair), text)
-    writeFileSync(join(folder, file), changed)
+    writeFileSync(join(folder, file), replaceTexts(text, changes))
   }
 }
 
