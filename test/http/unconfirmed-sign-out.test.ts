@@ -2,7 +2,7 @@ import type { InjectOptions } from 'fastify'
 import t, { type Test } from 'tap'
 import { RedisSessionStore } from '../../src/stores/redis/session-store.ts'
 import { bearer, claimsOf, password, startIssuer } from '../support/issuer.ts'
-import { type RedisServer, startCluster } from '../support/redis.ts'
+import { type RedisServer, startCluster, untilReplicated } from '../support/redis.ts'
 import { until } from '../support/until.ts'
 
 /** Sign-outs that no replica can confirm, and their retries. */
@@ -39,7 +39,7 @@ async function start(t: Test, silent: 'log' | 'session') {
     freeze: () => replica.freeze(),
     async thaw() {
       replica.thaw()
-      t.equal(await primary.ask('WAIT', '1', '60000'), 1)
+      await untilReplicated(primary, 1)
     },
   }
 }

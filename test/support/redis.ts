@@ -193,6 +193,17 @@ export function untilInfo(
   return untilAnswered(text, async () => String(await node.ask(...command)).includes(text))
 }
 
+/**
+ * Waits until replicas have all earlier writes of a primary. `WAIT` covers those of its own connection only,
+ * so it follows a write, which needs no key: each node of a Cluster has other keys.
+ */
+export async function untilReplicated(primary: RedisServer, replicas: number): Promise<void> {
+  await primary.ask('FUNCTION', 'FLUSH')
+  const confirmed = await primary.ask('WAIT', String(replicas), String(patienceMs))
+  if (confirmed !== replicas)
+    throw new Error(`${confirmed} of ${replicas} replicas have the writes`)
+}
+
 /** Sets what the documentation requires, so that a fail-over loses no acknowledged change. */
 export async function demandReplicas(servers: readonly RedisServer[]): Promise<void> {
   const setting = ['min-replicas-to-write', '1', 'min-replicas-max-lag', '2']

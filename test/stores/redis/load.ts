@@ -58,12 +58,13 @@ export class Load {
     return load
   }
 
-  /** Resolves after a further response to every client. */
+  /** Resolves after a further response to every client, or early after a wrong outcome. */
   async untilAllAnswered(): Promise<void> {
     const waiting = new Set(this.#sids)
     const onAnswer = (sid: string) => waiting.delete(sid)
     this.#answers.on('answer', onAnswer)
-    await until('every client gets a response', () => waiting.size === 0)
+    const isDone = () => waiting.size === 0 || this.#wrong.length > 0
+    await until('every client gets a response', isDone)
     this.#answers.off('answer', onAnswer)
   }
 

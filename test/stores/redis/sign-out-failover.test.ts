@@ -16,6 +16,7 @@ import {
   startCluster,
   startSentinels,
   untilAnswered,
+  untilReplicated,
 } from '../../support/redis.ts'
 import { policy, rotation, session, t0 } from '../../support/sessions.ts'
 import { until } from '../../support/until.ts'
@@ -131,7 +132,7 @@ for (const replicas of [0, 1]) {
     const { store, hasty } = await openBoth(t, url, replicas)
     const one = session({ sid: randomId() })
     await store.create(one)
-    t.equal(await primary.ask('WAIT', '2', '60000'), 2)
+    await untilReplicated(primary, 2)
     await cutOffReplicas(primary)
     if (replicas === 0) t.equal(await store.revoke(one.sid, t0, kept), true, 'it is acknowledged')
     else await t.rejects(hasty.revoke(one.sid, t0, kept), { ...unavailable, retryAfterSeconds: 1 })
@@ -186,7 +187,7 @@ t.test(
     t.match(await store.find(one.sid, t0), one, 'nothing ends before replicas have that in the log')
     t.equal(await store.find(reused.sid, t0), null, 'a stolen one is of no use')
     for (const replica of replicas) replica.thaw()
-    t.equal(await primary.ask('WAIT', '2', '60000'), 2)
+    await untilReplicated(primary, 2)
     t.equal(await store.revoke(one.sid, t0 + 2, kept), true)
     t.equal(await store.revoke(one.sid, t0 + 3, kept), false)
     t.equal(await store.revokeAll(other.sub, t0 + 2, kept), 1)
@@ -222,7 +223,7 @@ async function startUnconfirmed(t: Test) {
   await t.rejects(hasty.revoke(one.sid, t0, kept), unavailable)
   const settle = async () => {
     replica.thaw()
-    t.equal(await primary.ask('WAIT', '1', '60000'), 1)
+    await untilReplicated(primary, 1)
   }
   return { store, hasty, one, settle }
 }
@@ -266,7 +267,7 @@ t.test('a repeated sign-out is acknowledged once replicas have the first one', a
   t.equal(await unconfirmed.revoke(one.sid, t0, kept), true)
   await t.rejects(hasty.revoke(one.sid, t0 + 1, kept), unavailable)
   for (const replica of replicas) replica.thaw()
-  t.equal(await primary.ask('WAIT', '2', '60000'), 2)
+  await untilReplicated(primary, 2)
   t.equal(await store.revoke(one.sid, t0 + 1, kept), false)
 })
 
