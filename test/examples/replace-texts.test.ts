@@ -1,5 +1,5 @@
 import t from 'tap'
-import { replaceTexts } from './replace-texts.ts'
+import { replaceTexts } from '../support/replace-texts.ts'
 
 t.test('a replacement that contains another text stays as it is', async (t) => {
   const ports = { 'listen 443': 'listen 127.0.0.1:30004', '127.0.0.1:3000': '127.0.0.1:35301' }
