@@ -106,6 +106,22 @@ t.test('a client that was told of one sentinel knows the others when it dies', a
   t.notMatch(String(await second?.ask('SENTINEL', 'MASTER', 'main')), `,${primary.port},`)
 })
 
+t.test('without any sentinel calls fail, until one responds', async (t) => {
+  const { sentinels, primary, url } = await startSentinels(t)
+  const store = closedWith(t, await RedisSessionStore.open(url, { deadlineMs }))
+  for (const sentinel of sentinels) sentinel.freeze()
+  await until('a call fails', () =>
+    store.ping().then(
+      () => false,
+      () => true,
+    ),
+  )
+  await t.rejects(store.ping(), { code: 'store_unavailable', retryAfterSeconds: 1 })
+  t.match(await primary.ask('PING'), 'PONG', 'the primary works')
+  sentinels[2]?.thaw()
+  await untilAnswered('a call succeeds', () => store.ping().then(() => true))
+})
+
 t.test('the primary may have the name of one of its properties', async (t) => {
   const { sentinels, primary } = await startSentinels(t)
   const [sentinel] = sentinels as [RedisServer]
