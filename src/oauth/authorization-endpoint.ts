@@ -1,12 +1,11 @@
+import { CompactEncrypt, compactDecrypt } from 'jose'
 import { type Clock, nowSeconds } from '../core/clock.ts'
 import { GatepassError } from '../core/errors.ts'
-import { parseJson } from '../core/json.ts'
-import { DerivedMac, type Secrets } from '../core/secrets.ts'
+import { hmac, type Secrets } from '../core/secrets.ts'
 import type { Audit } from '../issuer/audit.ts'
 import { type Client, isConfidential } from '../issuer/clients.ts'
 import type { SessionStore } from '../stores/ports.ts'
 import { invalidProof } from '../tokens/dpop-proof.ts'
-import { isJsonObject } from '../tokens/strict-decoding.ts'
 import type { AuthorizationCodes } from './authorization-codes.ts'
 import {
   type AuthorizationRequest,
@@ -167,6 +166,8 @@ export class AuthorizationEndpoint {
       if (client.third_party) await consents.grant(client, sub, scope)
       audit('consent.granted', { sub, sid: signIn.sid, client_id: client.client_id })
     } else if (
+      // The page was opened again, for example by the way back from the application.
+      interaction.sid === signIn.sid ||
       prompts.has('consent') ||
       canBeImpersonated(request) ||
       (await consents.missing(client, sub, scope)).length > 0
@@ -281,52 +282,68 @@ export interface Interaction {
   readonly pushedId?: string | undefined
   /** The session of the sign-in for which the user is asked for consent. */
   readonly sid?: string
+  /** The last attempt to sign in, which failed. */
+  readonly failed?: FailedSignIn | undefined
 }
 
+export interface FailedSignIn extends Pick<GatepassError, 'code' | 'retryAfterSeconds'> {
+  readonly username: string
+}
+
+/** The key that wraps a new content key for each text has no limit on its uses. */
+const header = { alg: 'A256KW', enc: 'A256GCM' } as const
+
 /**
- * Carries interactions through the forms of the pages, without a store. A MAC binds the text in a form
- * to the browser's random id, which is a cookie, so a page of another site cannot make such a text.
+ * Carries interactions through the forms and addresses of the pages, without a store. The text is encrypted
+ * (JWE): an address may end up in histories and logs. It has the browser's random id, which is a cookie, so a
+ * page of another site cannot make such a text.
  */
 export class InteractionCodec {
-  readonly #mac: DerivedMac
+  readonly #keys: Secrets
   readonly #clock: Clock
 
-  constructor(secrets: Secrets, clock: Clock) {
-    this.#mac = new DerivedMac(secrets, 'gatepass interaction')
+  constructor([newest, ...older]: Secrets, clock: Clock) {
+    const keyOf = (secret: Buffer) => hmac(secret, 'gatepass interaction')
+    this.#keys = [keyOf(newest), ...older.map(keyOf)]
     this.#clock = clock
   }
 
-  /** @param browserId the random id of the browser that gets the form */
-  encode(interaction: Interaction, browserId: string): string {
-    const payload = Buffer.from(JSON.stringify(interaction)).toString('base64url')
-    return `${payload}.${this.#mac.of(`${browserId}.${payload}`)}`
+  /** @param browserId the random id of the browser that gets the text */
+  encode(interaction: Interaction, browserId: string): Promise<string> {
+    const content = Buffer.from(JSON.stringify({ ...interaction, browserId }))
+    return new CompactEncrypt(content).setProtectedHeader(header).encrypt(this.#keys[0])
   }
 
   /**
-   * @throws `form_expired` if the form is too old, was made for another browser, or was not made by
+   * @throws `form_expired` if the text is too old, was made for another browser, or was not made by
    *   the issuer
    */
-  decode(text: string | undefined, browserId: string | undefined): Interaction {
-    const [payload = '', mac = ''] = text?.split('.') ?? []
-    const isOurs = browserId !== undefined && this.#mac.isValid(`${browserId}.${payload}`, mac)
-    const interaction = isOurs ? unverifiedInteraction(payload) : null
+  async decode(text: string | null, browserId: string | undefined): Promise<Interaction> {
+    const interaction = await this.read(text)
     const nowMs = this.#clock.nowMs()
-    if (interaction === null || nowMs - interaction.startedAtMs > interactionLifetimeMs) {
+    if (
+      interaction === null ||
+      interaction.browserId !== browserId ||
+      nowMs - interaction.startedAtMs > interactionLifetimeMs
+    ) {
       throw new GatepassError('form_expired')
     }
     return interaction
   }
-}
 
-/**
- * Returns the interaction of a form without verification, or null if there is none. Anybody can make
- * such a form, as anybody can make a link.
- */
-export function unverifiedInteraction(text: string): Interaction | null {
-  const [payload = ''] = text.split('.', 1)
-  const interaction = parseJson(Buffer.from(payload, 'base64url').toString())
-  const parameters = isJsonObject(interaction) ? interaction.parameters : undefined
-  const areTexts =
-    isJsonObject(parameters) && Object.values(parameters).every((one) => typeof one === 'string')
-  return areTexts ? (interaction as unknown as Interaction) : null
+  /** Returns an interaction of any age and browser, or null if the text was not made by the issuer. */
+  async read(text: string | null): Promise<(Interaction & { readonly browserId: string }) | null> {
+    for (const key of this.#keys) {
+      try {
+        const { plaintext } = await compactDecrypt(text ?? '', key, {
+          keyManagementAlgorithms: [header.alg],
+          contentEncryptionAlgorithms: [header.enc],
+        })
+        return JSON.parse(Buffer.from(plaintext).toString())
+      } catch {
+        // Another secret may decrypt it.
+      }
+    }
+    return null
+  }
 }

@@ -22,8 +22,8 @@ import { NamedRefusal, toOAuthError } from './oauth-error.ts'
 export const prompts = ['none', 'login', 'consent', 'select_account'] as const
 export type Prompt = (typeof prompts)[number]
 
-/** Maximum size of names and values as JSON. The forms of the pages carry them in this form. */
-const maxParameterBytes = 7_000
+/** Maximum size as JSON. Encrypted, they fit into an address of 8 KiB, as most proxies accept it. */
+const maxParameterBytes = 5_500
 /** Longest nonce. It goes into the ID token. */
 const maxNonceLength = 512
 const maxLoginHintLength = 254

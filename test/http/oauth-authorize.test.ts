@@ -4,7 +4,6 @@ import { GatepassError } from '../../src/core/errors.ts'
 import { makeProof, makeProofKey } from '../support/dpop.ts'
 import { audience, claimsOf, issuerUrl, password } from '../support/issuer.ts'
 import { clients, first, redirectUri, reports, startOAuth } from '../support/oauth.ts'
-import { encode } from '../support/tokens.ts'
 import { goodRequest, redemption, Visitor } from '../support/visitor.ts'
 
 const thirdParty = {
@@ -114,15 +113,45 @@ t.test('a failed sign-in shows the form again, and a throttled one says so', asy
   let page = await visitor.authorize()
   for (const fields of [{ password: 'wrong' }, { username: 'nobody' }, { password: '' }]) {
     page = await visitor.signIn(page, fields)
-    t.equal(page.status, 401)
     t.match(page.html, /role="alert">The user name or the password is wrong\./)
   }
-  while (page.status === 401) page = await visitor.signIn(page, { username: 'bob' })
-  t.equal(page.status, 429)
-  t.match(page.headers['retry-after'], /^\d+$/)
+  while (page.html.includes('is wrong')) page = await visitor.signIn(page, { username: 'bob' })
   t.match(page.html, /too many attempts\. Try again in \d+ seconds?\./)
+  t.match(page.html, 'value="bob"')
   t.match((await visitor.signIn(page, { username: ' Ada ' })).answer, { code: /^gpc_/ })
   t.notMatch(JSON.stringify(issuer.lines), password)
+})
+
+t.test('a form is answered by a redirect, whose address tells nothing', async (t) => {
+  const issuer = await startOAuth(t, withPrints)
+  const visitor = new Visitor(issuer)
+  const pushed = await issuer.post('/oauth/par')({ ...goodRequest, ...prints, scope: 'profile' })
+  const query = new URLSearchParams({ client_id: 'prints', ...pushed.body })
+  const page = await visitor.get(`/oauth/authorize?${query}`)
+  const failed = await visitor.signIn(page, { username: password, password: 'wrong' })
+  t.match(failed.url, /^\/oauth\/sign-in\?interaction=/)
+  const question = await visitor.signIn(failed)
+  t.match(question.url, /^\/oauth\/consent\?interaction=/)
+  for (const { url } of [failed, question]) {
+    const [, text = ''] = url.split('=')
+    for (const part of text.split('.')) {
+      t.notMatch(Buffer.from(part, 'base64url').toString('latin1'), /prints|state|correct horse/)
+    }
+  }
+  t.match((await visitor.get(question.url)).html, 'Allow <bdi>Photo Prints</bdi>', 'a reload')
+  t.match(await new Visitor(issuer).get(question.url), { status: 400, form: null })
+  t.match((await visitor.submit(question, { decision: 'allow' })).answer, { code: /^gpc_/ })
+  t.match((await visitor.get(question.url)).html, 'Allow <bdi>Photo Prints</bdi>', 'the way back')
+  issuer.clock.advance_s(6)
+  const used = await visitor.submit(question, { decision: 'allow' })
+  t.match(used.html, '>Back to the application</a>')
+
+  t.comment('another sign-in does not count for a request that asks for one of its own')
+  const own = await visitor.authorize({ ...prints, prompt: 'login consent' })
+  const asked = await visitor.signIn(own)
+  t.match((await visitor.get(asked.url)).html, 'Allow <bdi>Photo Prints</bdi>')
+  await visitor.signIn(await visitor.authorize({ prompt: 'login' }))
+  t.match((await visitor.get(asked.url)).html, 'to continue to <bdi>Photo Prints</bdi>')
 })
 
 t.test('a page runs no script and cannot be framed', async (t) => {
@@ -162,12 +191,14 @@ t.test('no form of another site is accepted', async (t) => {
     t.equal((await visitor.submit(page, { username: 'ada', password }, headers)).status, 403)
   }
   // A login by force: the form of the attacker's own browser.
-  t.equal((await visitor.signIn(theirs)).status, 400)
+  t.match((await visitor.signIn(theirs)).html, 'This page has expired')
   for (const interaction of ['', 'x', 'x.y', page.form?.fields.interaction?.slice(1) ?? '']) {
     t.equal((await visitor.signIn(page, { interaction })).status, 400)
   }
+  t.notOk(visitor.cookies.has('__Host-gatepass-sign-in'))
   visitor.cookies.clear()
-  t.equal((await visitor.signIn(page)).status, 400)
+  t.match((await visitor.signIn(page)).html, 'This page has expired')
+  t.notOk(visitor.cookies.has('__Host-gatepass-sign-in'))
 })
 
 t.test('two tabs that open at once: the form without its cookie is shown again', async (t) => {
@@ -178,7 +209,6 @@ t.test('two tabs that open at once: the form without its cookie is shown again',
   await other.authorize()
   for (const [name, value] of other.cookies) visitor.cookies.set(name, value)
   const again = await visitor.signIn(first)
-  t.equal(again.status, 400)
   t.match(again.html, /This page has expired/)
   t.match(again.html, /name="username" value="ada"/)
   t.notMatch(again.html, password)
@@ -202,7 +232,7 @@ t.test('a form that is sent after its hour is shown again', async (t) => {
   const page = await visitor.authorize()
   issuer.clock.advanceMs(3_601_000)
   const again = await visitor.signIn(page)
-  t.equal(again.status, 400)
+  t.match(again.html, /This page has expired/)
   t.match((await visitor.signIn(again)).answer, { code: /^gpc_/ })
 
   t.comment('a consent, or a sign-out, starts again by a link')
@@ -229,18 +259,13 @@ t.test('a form that is sent after its hour is shown again', async (t) => {
 t.test('a form without a request, and one of a pushed request, are not shown again', async (t) => {
   const issuer = await startOAuth(t)
   const visitor = new Visitor(issuer)
-  const invented = (value: unknown) => `${encode(JSON.stringify(value))}.x`
-  const redirected = { ...goodRequest, redirect_uri: 'https://evil.example/' }
-  for (const interaction of [
-    invented(null),
-    invented({ parameters: null }),
-    invented({ parameters: { client_id: 1 } }),
-    invented({ parameters: redirected }),
-    invented({ parameters: goodRequest, pushedId: 'x' }),
-  ]) {
+  const { request_uri = '' } = (await issuer.post('/oauth/par')(goodRequest)).body
+  const query = new URLSearchParams({ client_id: 'spa', request_uri })
+  const pushed = await visitor.get(`/oauth/authorize?${query}`)
+  visitor.cookies.clear()
+  for (const interaction of ['x', pushed.form?.fields.interaction ?? '']) {
     const refused = await visitor.post('/oauth/sign-in', { interaction, username: 'ada', password })
     t.match(refused, { status: 400, form: null, answer: null })
-    t.notMatch(refused.html, 'evil.example')
   }
 })
 
@@ -563,16 +588,18 @@ t.test('a request without a body, too long, or with a secret in its address fail
   }
   const secret = await visitor.authorize({ client_secret: first.secret })
   t.match({ status: secret.status, answer: secret.answer }, { status: 400, answer: null })
-  // The forms of the pages could not carry these: a control character has six bytes in JSON.
-  for (const state of ['x'.repeat(7_000), '\u20ac'.repeat(3_000), '\u0001'.repeat(1_500)]) {
+  // The addresses of the pages could not carry these: a control character has six bytes in JSON.
+  for (const state of ['x'.repeat(5_500), '\u20ac'.repeat(2_000), '\u0001'.repeat(1_000)]) {
     const long = `${new URLSearchParams(goodRequest)}&state2=${state}`
     t.match(await issuer.post('/oauth/par')(long), {
       status: 400,
       body: { error: 'invalid_request' },
     })
   }
-  const longest = await visitor.authorize({ state: '"'.repeat(3_100) })
-  t.match((await visitor.signIn(longest)).answer, { code: /^gpc_/ })
+  const longest = await visitor.authorize({ state: '"'.repeat(2_500) })
+  const failed = await visitor.signIn(longest, { username: 'x'.repeat(1_000) })
+  t.ok(failed.url.length < 8_100, 'a proxy accepts the address')
+  t.match((await visitor.signIn(failed)).answer, { code: /^gpc_/ })
 })
 
 t.test('HEAD has no effect', async (t) => {
@@ -618,7 +645,7 @@ t.test('a pushed request is not used up if the store takes no code', async (t) =
     return putOneTime.call(sessions, id, ...rest)
   }
   const failed = await visitor.signIn(page)
-  t.equal(failed.status, 503)
+  t.match(failed.html, 'The service is not available at the moment.')
   sessions.putOneTime = putOneTime
   issuer.clock.advance_s(10)
   t.match((await visitor.signIn(failed)).answer, { code: /^gpc_/ })
@@ -660,9 +687,8 @@ t.test('while a store is unavailable the form can be sent again', async (t) => {
     throw new GatepassError('store_unavailable', { retryAfterSeconds: 2 })
   }
   const failed = await visitor.signIn(page)
-  t.equal(failed.status, 503)
+  t.match(failed.html, 'The service is not available at the moment.')
   t.notMatch(failed.html, 'aria-invalid', 'what the user typed is not wrong')
-  t.equal(failed.headers['retry-after'], '2')
   issuer.accounts.findByLoginName = findByLoginName
   t.match((await visitor.signIn(failed)).answer, { code: /^gpc_/ })
 

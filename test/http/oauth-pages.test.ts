@@ -97,6 +97,40 @@ for (const javaScriptEnabled of [true, false]) {
   })
 }
 
+t.test('the way back, and a reload, lead to a page and send no form again', async (t) => {
+  const sent: string[] = []
+  const pass = front.hosts.get('auth.example.com')
+  front.hosts.set('auth.example.com', (incoming, response) => {
+    if (incoming.method === 'POST') sent.push(incoming.url ?? '')
+    pass?.(incoming, response)
+  })
+  const { page } = await openBrowser(t)
+  // A page that Chromium has kept is shown without the event that Playwright waits for.
+  const go = (steps: number) => page.evaluate(`history.go(${steps})`)
+  await page.goto(authorizeUrl(prints))
+  await signIn(page, 'wrong')
+  await page.getByText('password is wrong').waitFor()
+  await page.reload()
+  await page.getByText('password is wrong').waitFor()
+  t.equal(await page.getByLabel('User name').inputValue(), 'ada')
+  await signIn(page)
+  await page.getByRole('heading', { name: /^Allow/ }).waitFor()
+  await page.reload()
+  await page.getByRole('button', { name: 'Use another account' }).click()
+  await page.getByLabel('User name').waitFor()
+  await go(-1)
+  await page.getByRole('button', { name: 'Allow', exact: true }).click()
+  await page.getByText('the application').waitFor()
+  t.same(sent, ['/oauth/sign-in', '/oauth/sign-in', '/oauth/consent', '/oauth/consent'])
+  await go(-1)
+  await page.getByRole('heading', { name: /^Allow/ }).waitFor()
+  await go(-1)
+  await page.getByText('password is wrong').waitFor()
+  await go(2)
+  await page.getByText('the application').waitFor()
+  t.equal(sent.length, 4)
+})
+
 t.test('no site can show the page in a frame', async (t) => {
   front.hosts.set('evil.example.com', (_request, response) => {
     response.setHeader('content-type', 'text/html')

@@ -28,6 +28,8 @@ type Fields = Readonly<Record<string, string>>
 
 /** A response to the browser. */
 export interface Visited {
+  /** The address of the page, after the redirect that follows a form. */
+  readonly url: string
   readonly status: number
   readonly html: string
   readonly headers: Readonly<Record<string, unknown>>
@@ -92,7 +94,10 @@ export class Visitor {
       else this.cookies.set(name, value)
     }
     const { location } = response.headers
+    // A form is answered by a redirect to the next page.
+    if (/^\/oauth\/(sign-in|consent)\?/.test(String(location))) return this.get(String(location))
     return {
+      url: request.url as string,
       status: response.statusCode,
       html: response.payload,
       headers: response.headers,

@@ -74,7 +74,7 @@ ${content}
 
 /** The form of an interaction. */
 export interface FormState {
-  /** The signed text that `InteractionCodec` reads. */
+  /** The encrypted text that `InteractionCodec` reads. */
   readonly interaction: string
 }
 

@@ -1,14 +1,9 @@
 import { readFileSync } from 'node:fs'
 import { domainToUnicode } from 'node:url'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
-import { type ErrorCode, GatepassError, isGatepassError } from '../../core/errors.ts'
+import { type ErrorCode, type GatepassError, isGatepassError } from '../../core/errors.ts'
 import { claimNames } from '../../issuer/clients.ts'
-import {
-  type Interaction,
-  type Pending,
-  unverifiedInteraction,
-  type Visitor,
-} from '../../oauth/authorization-endpoint.ts'
+import type { Interaction, Pending, Visitor } from '../../oauth/authorization-endpoint.ts'
 import {
   type RefusedRequest,
   readQuery,
@@ -104,6 +99,7 @@ class Pages {
   /** RFC 9700 §4.12: a 303, so that no browser sends a password on. */
   redirect(reply: FastifyReply, url: string): FastifyReply {
     return reply
+      .removeHeader('retry-after')
       .code(303)
       .headers({ location: url, 'cache-control': 'no-store', 'referrer-policy': 'no-referrer' })
       .send()
@@ -123,20 +119,19 @@ class Pages {
   }
 
   /**
-   * Reads a form of the issuer. The origin, and a token in a cookie, protect it from cross-site
-   * requests.
+   * Reads the interaction of a form or an address of the issuer. The origin, and the id of the browser in
+   * a cookie, protect forms from cross-site requests.
    *
    * @throws `origin_not_allowed`, `form_expired`
    */
-  readForm(request: FastifyRequest): { readonly form: Form; readonly interaction: Interaction } {
+  async read(request: FastifyRequest): Promise<Interaction> {
     const { browserCookie, oauth } = this.#context
-    this.#origins.check(request)
-    const form = formOf(request)
-    const browserId = browserCookie.read(request)
-    return { form, interaction: oauth.interactions.decode(form.interaction, browserId) }
+    if (request.method === 'POST') this.#origins.check(request)
+    const text = sentParameters(request).get('interaction')
+    return oauth.interactions.decode(text, browserCookie.read(request))
   }
 
-  encode(request: FastifyRequest, reply: FastifyReply, interaction: Interaction): string {
+  encode(request: FastifyRequest, reply: FastifyReply, interaction: Interaction): Promise<string> {
     const { browserCookie, oauth } = this.#context
     return oauth.interactions.encode(interaction, browserCookie.ensure(request, reply))
   }
@@ -145,7 +140,7 @@ class Pages {
    * Returns the link by which the user of a refused form starts again. A pushed request cannot be
    * opened again, so its link tells the client of the error.
    *
-   * @param form not verified: anybody can make such links
+   * @param form of any age and browser: anybody can make such links
    */
   failureLink(
     { routeOptions }: FastifyRequest,
@@ -179,19 +174,19 @@ export function pageRoutes(app: FastifyInstance, context: IssuerContext): void {
   acceptForms(app)
   // The schemas are for the OpenAPI document: the endpoints decide which errors redirect.
   app.setValidatorCompiler(() => () => true)
-  answerWithPages(app, pages)
+  answerWithPages(app, context, pages)
   pageFileRoutes(app)
   authorizationRoutes(app, context, pages)
   endSessionRoutes(app, context, pages)
 }
 
-function answerWithPages(app: FastifyInstance, pages: Pages): void {
-  app.setErrorHandler((thrown, request, reply) => {
+function answerWithPages(app: FastifyInstance, { oauth }: IssuerContext, pages: Pages): void {
+  app.setErrorHandler(async (thrown, request, reply) => {
     const error = noteError(thrown, request, reply)
     const { code, status } = error
-    const parameters = new URLSearchParams(formTextOf(request) || queryOf(request))
-    const form = unverifiedInteraction(parameters.get('interaction') ?? '')
-    const uiLocales = form?.parameters.ui_locales ?? parameters.get('ui_locales') ?? undefined
+    const sent = sentParameters(request)
+    const form = await oauth.interactions.read(sent.get('interaction'))
+    const uiLocales = form?.parameters.ui_locales ?? sent.get('ui_locales') ?? undefined
     const frame = pages.frame(request, uiLocales)
     const page = failurePage(frame, {
       message: failureMessage(frame.texts, error),
@@ -247,31 +242,40 @@ function authorizationRoutes(app: FastifyInstance, context: IssuerContext, pages
     return pages.redirect(reply, url)
   }
 
-  function askSignIn(
+  // A form is answered by a redirect to the next page: a reload, or the way back, does not send it again.
+  async function askSignIn(
     request: FastifyRequest,
     reply: FastifyReply,
-    { request: asked, interaction }: Pending,
-    again?: { readonly username: string; readonly error: GatepassError },
-  ): FastifyReply {
+    { request: asked, interaction: { failed, ...interaction } }: Pending,
+  ): Promise<FastifyReply> {
+    if (request.method === 'POST') {
+      const text = await pages.encode(request, reply, { ...interaction, failed })
+      return pages.redirect(reply, withParameters(pages.paths.signIn, { interaction: text }))
+    }
     const frame = pages.frame(request, asked.uiLocales)
     const page = signInPage(frame, {
-      isWrong: again?.error.code === 'credentials_invalid',
+      isWrong: failed?.code === 'credentials_invalid',
       client: asked.client.client_name ?? asked.client.client_id,
-      username: again?.username ?? asked.loginHint ?? '',
-      failure: again === undefined ? null : failureMessage(frame.texts, again.error),
-      interaction: pages.encode(request, reply, interaction),
+      username: failed?.username ?? asked.loginHint ?? '',
+      failure: failed === undefined ? null : failureMessage(frame.texts, failed),
+      interaction: await pages.encode(request, reply, interaction),
     })
-    return pages.send(reply.code(again?.error.status ?? 200), page, asked.redirectUri)
+    return pages.send(reply, page, asked.redirectUri)
   }
 
-  function askConsent(
+  async function askConsent(
     request: FastifyRequest,
     reply: FastifyReply,
     { request: asked, interaction }: Pending,
     { sid, account }: SignIn,
-  ): FastifyReply {
+  ): Promise<FastifyReply> {
     const { client, scope, redirectUri, uiLocales } = asked
     const parameters = { ...interaction.parameters, scope }
+    // The answer counts for this sign-in and this scope only. The settings may change meanwhile.
+    const text = await pages.encode(request, reply, { ...interaction, parameters, sid })
+    if (request.method === 'POST') {
+      return pages.redirect(reply, withParameters(pages.paths.consent, { interaction: text }))
+    }
     const page = consentPage(pages.frame(request, uiLocales), {
       client: client.client_name ?? client.client_id,
       username: account.loginName,
@@ -280,8 +284,7 @@ function authorizationRoutes(app: FastifyInstance, context: IssuerContext, pages
         attributes: claimNames(client, name),
       })),
       redirectTarget: redirectTargetOf(redirectUri),
-      // The answer counts for this sign-in and this scope only. The settings may change meanwhile.
-      interaction: pages.encode(request, reply, { ...interaction, parameters, sid }),
+      interaction: text,
     })
     return pages.send(reply, page, redirectUri)
   }
@@ -309,7 +312,7 @@ function authorizationRoutes(app: FastifyInstance, context: IssuerContext, pages
         // A request that may show no page reports its failure to the client.
         if (!begun.request.prompts.has('none')) throw error
         const url = authorization.failureUrl(begun, noteError(error, request, reply))
-        return pages.redirect(reply.removeHeader('retry-after'), url)
+        return pages.redirect(reply, url)
       }
     },
   )
@@ -325,34 +328,28 @@ function authorizationRoutes(app: FastifyInstance, context: IssuerContext, pages
    */
   async function askAgainAfter(error: unknown, request: FastifyRequest, reply: FastifyReply) {
     if (!isGatepassError(error, 'form_expired')) throw error
-    const form = formOf(request)
-    const expired = unverifiedInteraction(form.interaction ?? '')
+    const expired = await oauth.interactions.read(sentParameters(request).get('interaction'))
     // A client must push its request again.
     if (expired === null || expired.pushedId !== undefined) throw error
     const browserId = browserCookie.ensure(request, reply)
     const begun = await authorization.begin(formatForm(expired.parameters), browserId)
     if ('url' in begun) throw error
     noteError(error, request, reply)
-    return askSignIn(request, reply, begun, { username: form.username ?? '', error })
+    const username = formOf(request).username ?? expired.failed?.username ?? ''
+    return askSignIn(request, reply, afterFailure(begun, username, error))
   }
 
-  // A form leaves its address in the address bar.
-  for (const url of [signInUrl, consentUrl]) {
-    app.get(url, { schema: { hide: true } }, async () => {
-      throw new GatepassError('form_expired')
-    })
-  }
-
-  app.post(signInUrl, { schema: { hide: true } }, async (request, reply) => {
-    let read: ReturnType<Pages['readForm']>
+  async function signInRoute(request: FastifyRequest, reply: FastifyReply) {
+    let interaction: Interaction
     try {
-      read = pages.readForm(request)
+      interaction = await pages.read(request)
     } catch (error) {
       return askAgainAfter(error, request, reply)
     }
-    const { form, interaction } = read
     const pending = authorization.resume(interaction)
     if ('url' in pending) return refuse(request, reply, pending)
+    if (request.method === 'GET') return askSignIn(request, reply, pending)
+    const form = formOf(request)
     if (form.decision === 'cancel') return deny(reply, pending)
     // The keyboard of a phone appends a space to a word that it suggests.
     const username = form.username?.trim() ?? ''
@@ -374,22 +371,36 @@ function authorizationRoutes(app: FastifyInstance, context: IssuerContext, pages
     } catch (error) {
       if (!isGatepassError(error, ...askAgain)) throw error
       noteError(error, request, reply)
-      return askSignIn(request, reply, pending, { username, error })
+      return askSignIn(request, reply, afterFailure(pending, username, error))
     }
-  })
+  }
 
-  app.post(consentUrl, { schema: { hide: true } }, async (request, reply) => {
-    const { form, interaction } = pages.readForm(request)
+  async function consentRoute(request: FastifyRequest, reply: FastifyReply) {
+    const interaction = await pages.read(request)
     const pending = authorization.resume(interaction)
     if ('url' in pending) return refuse(request, reply, pending)
-    const decision = form.decision
+    const { decision } = formOf(request)
     if (decision === 'switch_user') return askSignIn(request, reply, pending)
-    if (decision !== 'allow') return deny(reply, pending)
+    if (request.method === 'POST' && decision !== 'allow') return deny(reply, pending)
     const signIn = await signIns.find(signInCookie.read(request))
     // Another user may have signed in meanwhile, in another tab.
-    const hasConsented = signIn !== null && signIn.sid === interaction.sid
+    const hasConsented = decision === 'allow' && signIn?.sid === interaction.sid
     return proceed(request, reply, pending, { signIn, hasConsented })
-  })
+  }
+
+  // Each page has one address, for itself and its form.
+  for (const [url, handler] of [
+    [signInUrl, signInRoute],
+    [consentUrl, consentRoute],
+  ] as const) {
+    app.route({
+      method: ['GET', 'POST'],
+      url,
+      exposeHeadRoute: false,
+      schema: { hide: true },
+      handler,
+    })
+  }
 }
 
 /**
@@ -419,7 +430,7 @@ function endSessionRoutes(app: FastifyInstance, context: IssuerContext, pages: P
     const frame = pages.frame(request, parameters.ui_locales)
     if (!isConfirmed && signOut.needsConfirmation(asked, signIn)) {
       const startedAtMs = issuer.clock.nowMs()
-      const interaction = pages.encode(request, reply, { parameters, startedAtMs })
+      const interaction = await pages.encode(request, reply, { parameters, startedAtMs })
       const page = signOutPage(frame, { interaction })
       return pages.send(reply, page, parameters.post_logout_redirect_uri)
     }
@@ -443,10 +454,13 @@ function endSessionRoutes(app: FastifyInstance, context: IssuerContext, pages: P
     if (formOf(request).interaction === undefined) {
       return pages.redirectForm(request, reply, pages.paths.signOut)
     }
-    const { interaction } = pages.readForm(request)
-    return end(request, reply, interaction.parameters, true)
+    const { parameters } = await pages.read(request)
+    return end(request, reply, parameters, true)
   })
 }
+
+/** As in the form. An address has no place for more. */
+const maxUsernameLength = 254
 
 /** Failures of a sign-in after which the form is shown again. */
 const askAgain: readonly ErrorCode[] = [
@@ -456,10 +470,25 @@ const askAgain: readonly ErrorCode[] = [
   'store_unavailable',
 ]
 
+/** Returns the request with a failed sign-in, which the page of the form shows. */
+function afterFailure(
+  pending: Pending,
+  username: string,
+  { code, retryAfterSeconds }: GatepassError,
+): Pending {
+  const failed = { username: username.slice(0, maxUsernameLength), code, retryAfterSeconds }
+  return { ...pending, interaction: { ...pending.interaction, failed } }
+}
+
 /** Returns the host, or the scheme of an app, in whose addresses any text can take the place of a host. */
 function redirectTargetOf(redirectUri: string): string {
   const { host, protocol } = new URL(redirectUri)
   return /^https?:$/.test(protocol) ? host : protocol.slice(0, -1)
+}
+
+/** Returns the parameters of a form, or of the address. */
+function sentParameters(request: FastifyRequest): URLSearchParams {
+  return new URLSearchParams(formTextOf(request) || queryOf(request))
 }
 
 function queryOf({ raw }: FastifyRequest): string {
