@@ -16,7 +16,7 @@ import {
   isRemoteHttp,
   jwk,
   redirectUri,
-  refuseDuplicates,
+  uniqueList,
 } from './validators.ts'
 
 /** Claims that Gatepass makes itself. An account attribute never replaces them. */
@@ -43,8 +43,7 @@ const clientAddress = z.string().refine((text) => {
   return /^https?:$/.test(url.protocol) && !isRemoteHttp(url)
 }, 'must be an https URL, or http on this machine')
 
-/** The schema of `Client` in src/issuer/clients.ts, which documents each field. */
-export const clientSchema = z.strictObject({
+const clientFields = z.strictObject({
   client_id: z.string().regex(/^[\w.-]{1,64}$/, 'must be 1 to 64 letters, digits, . _ or -'),
   audience: z.union([audienceName, z.array(audienceName).min(1).max(8)]).optional(),
   scopes: z.record(scopeName, z.array(claimName)),
@@ -68,27 +67,19 @@ export const clientSchema = z.strictObject({
   require_pushed_authorization_requests: z.boolean().optional(),
 })
 
-export type ClientSettings = z.infer<typeof clientSchema>
+export type ClientSettings = z.infer<typeof clientFields>
 
-export const clientsSchema = z
-  .array(clientSchema)
-  .min(1, 'must not be empty')
-  .max(1000)
-  .superRefine((clients, context) => {
-    refuseDuplicates(clients, 'client_id', context)
-    for (const [index, client] of clients.entries()) {
-      for (const [field, message] of contradictions(client)) {
-        context.addIssue({ code: 'custom', path: [index, field], message })
-      }
-      const unknown = scopeNames(client.default_scope ?? '').filter(
-        (scope) => !Object.hasOwn(client.scopes, scope),
-      )
-      if (unknown.length > 0) {
-        const message = `names scopes that the client does not have: ${unknown.join(' ')}`
-        context.addIssue({ code: 'custom', path: [index, 'default_scope'], message })
-      }
-    }
-  })
+/** The schema of `Client` in src/issuer/clients.ts, which documents each field. */
+export const clientSchema = clientFields.superRefine((client, context) => {
+  for (const [field, message] of contradictions(client)) {
+    context.addIssue({ code: 'custom', path: [field], message })
+  }
+})
+
+export const clientsSchema = uniqueList(
+  z.array(clientSchema).min(1, 'must not be empty').max(1000),
+  'client_id',
+)
 
 /** Lists the fields of a client that contradict other fields, and why. */
 function contradictions(client: ClientSettings): [field: string, problem: string][] {
@@ -99,6 +90,9 @@ function contradictions(client: ClientSettings): [field: string, problem: string
   const exchanges = mayUse(client, tokenExchange)
   const isReserved = client.client_id === signInClientId
   const kids = jwks?.keys.map(({ kid }) => kid) ?? []
+  const unknown = scopeNames(client.default_scope ?? '').filter(
+    (scope) => !Object.hasOwn(client.scopes, scope),
+  )
   const rules: readonly (readonly [keyof ClientSettings, boolean, string])[] = [
     ['client_id', isReserved, 'is the name of the pages of the issuer'],
     ['secret_hashes', hasSecret && !secret_hashes, `is required with ${auth_method}`],
@@ -129,6 +123,11 @@ function contradictions(client: ClientSettings): [field: string, problem: string
       'exchange_audiences',
       !exchanges && !!client.exchange_audiences,
       `needs the grant ${tokenExchange}`,
+    ],
+    [
+      'default_scope',
+      unknown.length > 0,
+      `names scopes that the client does not have: ${unknown.join(' ')}`,
     ],
   ]
   return rules.filter(([, isWrong]) => isWrong).map(([field, , problem]) => [field, problem])

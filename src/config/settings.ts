@@ -16,10 +16,10 @@ import {
   listenHost,
   origin,
   port,
-  refuseDuplicates,
   seconds,
   secret,
   storeUrl,
+  uniqueList,
   webhookSecret,
 } from './validators.ts'
 
@@ -86,19 +86,8 @@ const audienceSchema = z.strictObject({
   encryption_key: jwk(importEncryptionKey),
 })
 
-const audiencesSchema = z
-  .array(audienceSchema)
-  .max(1000)
-  .superRefine((audiences, context) => {
-    refuseDuplicates(audiences, 'audience', context)
-  })
-
-const decryptionKeysSchema = z
-  .array(jwk(importDecryptionKey))
-  .max(16)
-  .superRefine((keys, context) => {
-    refuseDuplicates(keys, 'kid', context)
-  })
+const audiencesSchema = uniqueList(z.array(audienceSchema).max(1000), 'audience')
+const decryptionKeysSchema = uniqueList(z.array(jwk(importDecryptionKey)).max(16), 'kid')
 
 /** All settings, in the order of the documentation. */
 const table = {

@@ -1,6 +1,7 @@
 import { isIP } from 'node:net'
 import * as z from 'zod'
 import { isLocal } from '../stores/server-url.ts'
+import { isJsonObject } from '../tokens/strict-decoding.ts'
 
 /** Validators that several settings share. */
 
@@ -105,17 +106,22 @@ export const jwk = (importKey: (value: unknown) => Imported) =>
     }
   })
 
-/** Adds a problem for each item of a list whose member `name` has the value of an earlier item. */
-export function refuseDuplicates<Name extends string>(
-  items: readonly { readonly [name in Name]?: unknown }[],
-  name: Name,
-  context: z.RefinementCtx,
-): void {
-  const seen = new Set<unknown>()
-  for (const [index, item] of items.entries()) {
-    if (seen.has(item[name])) {
-      context.addIssue({ code: 'custom', path: [index, name], message: 'is used twice' })
-    }
-    seen.add(item[name])
-  }
+/**
+ * A list in which no two items have the same member `name`. The check includes lists with invalid items, so that
+ * an error lists every problem.
+ */
+export function uniqueList<Item extends z.ZodType<object>>(list: z.ZodArray<Item>, name: string) {
+  return list.superRefine(
+    (items, context) => {
+      const seen = new Set<unknown>()
+      for (const [index, item] of items.entries()) {
+        const value = isJsonObject(item) ? item[name] : undefined
+        if (value !== undefined && seen.has(value)) {
+          context.addIssue({ code: 'custom', path: [index, name], message: 'is used twice' })
+        }
+        seen.add(value)
+      }
+    },
+    { when: ({ value }) => Array.isArray(value) },
+  )
 }

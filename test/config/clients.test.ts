@@ -84,6 +84,22 @@ t.test('every field that contradicts another is named', async (t) => {
   }
 })
 
+t.test('a malformed client hides no problem of the other clients', async (t) => {
+  const clients = [
+    { client_id: 'web', color: 'red' },
+    { client_id: 'web', secret_hashes: [hash] },
+    { client_id: undefined, default_scope: 'a' },
+    { client_id: undefined },
+  ]
+  t.same(problems(...clients).sort(), [
+    '0 unrecognized key: "color"',
+    '1/client_id is used twice',
+    '1/secret_hashes needs client_secret_basic or _post',
+    '2/client_id is required and not set',
+    '3/client_id is required and not set',
+  ])
+})
+
 t.test('a name is of one client, and a default scope has scopes of its client', async (t) => {
   t.same(problems({ client_id: 'web' }, {}, { client_id: 'web' }), ['2/client_id is used twice'])
   const scopes = { a: [], b: [] }
