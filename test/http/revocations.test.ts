@@ -1,6 +1,7 @@
 import { ServerResponse } from 'node:http'
 import { createLocalJWKSet, decodeJwt, decodeProtectedHeader, jwtVerify } from 'jose'
 import t, { type Test } from 'tap'
+import { randomId } from '../../src/core/secrets.ts'
 import { SqliteSessionStore } from '../../src/stores/sqlite/session-store.ts'
 import { bearer, issuerUrl, startIssuer, type TestIssuer } from '../support/issuer.ts'
 import { policy } from '../support/sessions.ts'
@@ -256,6 +257,48 @@ t.test('a follower that misses many entries gets the newest, and sees a gap', as
       entries.slice(-250).map((entry) => entry.position),
     )
   }
+})
+
+t.test('many revocations at once do not block the event loop', async (t) => {
+  const issuer = await startIssuer(t)
+  const { keys, clock, sessions, revocations } = issuer
+  const signingKey = keys.signingKey.bind(keys)
+  const signed = [0]
+  keys.signingKey = () => {
+    signed[signed.length - 1] = (signed.at(-1) ?? 0) + 1
+    return signingKey()
+  }
+  const nextTurn = () => {
+    signed.push(0)
+    turn = setImmediate(nextTurn)
+  }
+  let turn = setImmediate(nextTurn)
+  t.teardown(() => clearImmediate(turn))
+  const revoke = async (count: number) => {
+    const kept = [clock.nowMs(), policy.revokedKeptMs] as const
+    await Promise.all(
+      Array.from({ length: count }, () =>
+        sessions.appendRevocation('session', randomId(), ...kept),
+      ),
+    )
+    await revocations.refreshNow()
+  }
+  await revoke(500)
+  t.equal(Math.max(...signed), 0, 'without a follower, no event is signed')
+  const stream = await follow(t, issuer, revocations.position)
+  await stream.untilHeartbeat()
+  await revoke(500)
+  const ids = []
+  while (ids.length < 500) ids.push((await stream.next())?.id)
+  t.strictSame(
+    ids,
+    revocations
+      .entriesAfter()
+      .slice(-500)
+      .map(({ position }) => position),
+  )
+  const most = Math.max(...signed)
+  t.ok(most > 0 && most <= 25, `in one turn at most ${most} events are signed`)
 })
 
 t.test('revocations of one replica reach the stream of another, in order', async (t) => {

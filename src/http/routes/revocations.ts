@@ -29,6 +29,8 @@ const retryMs = 250
 const maxStreams = { all: 12_000, narrow: 500, wide: 2_000 }
 /** Streams that are written to in one turn of the event loop. Requests are served in between. */
 const streamsPerTurn = 250
+/** Events that are signed in one turn of the event loop. */
+const eventsPerTurn = 25
 /** A follower that missed more events gets the newest, sees the gap, and loads the snapshot. */
 const maxMissed = 250
 /** A follower with more unread bytes is disconnected. It resumes at its last event. */
@@ -194,6 +196,7 @@ class RevocationStreams {
   }
 
   async #send(entries: readonly RevocationEvent[]): Promise<void> {
+    if (this.#slots.every(({ size }) => size === 0)) return
     const text = await this.#joined(entries)
     let written = 0
     for (const slot of this.#slots) {
@@ -216,8 +219,14 @@ class RevocationStreams {
   }
 
   async #joined(entries: readonly RevocationEvent[]): Promise<string> {
-    const texts = await Promise.all(entries.map((entry) => this.#textOf(entry)))
-    return texts.join('')
+    let joined = ''
+    for (let start = 0; start < entries.length; start += eventsPerTurn) {
+      if (start > 0) await setImmediate()
+      const some = entries.slice(start, start + eventsPerTurn)
+      const texts = await Promise.all(some.map((entry) => this.#textOf(entry)))
+      joined += texts.join('')
+    }
+    return joined
   }
 
   #textOf(entry: RevocationEvent): Promise<string> {
