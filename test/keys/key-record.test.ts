@@ -153,7 +153,7 @@ t.test('a revocation is a record of its own, named after the kid', async (t) => 
     { name: 'revoked-other', text: stored.text },
     { name: stored.name, text: stored.text.replace(`"kid": "${record.kid}`, '"kid": "other') },
     { name: stored.name, text: '{}' },
-    { name: stored.name, text: stored.text.replace('7', '"7"') },
+    { name: stored.name, text: stored.text.replace(': 7', ': "7"') },
   ]
   for (const wrong of moved) {
     t.match(refusalOf(() => parseRevocation(wrong)).detail, `"${wrong.name}"`)
