@@ -331,7 +331,8 @@ t.test('a response of onRefused is not replaced while the hooks onSend run', asy
 t.test(
   'starts without keys, answers 503 until they are loaded, and closes its verifier',
   async (t) => {
-    const server = await JwksServer.open(t, respond(500, ''))
+    // Without it, another fetch follows in a tenth of a second.
+    const server = await JwksServer.open(t, respond(500, '', { 'retry-after': '60' }))
     const lines: string[] = []
     const app = makeApp(t, { logger: { stream: { write: (line: string) => lines.push(line) } } })
     const requested = server.nextRequest()
