@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util'
 import { pino } from 'pino'
 import t, { type Test } from 'tap'
 import { GatepassError } from '../../src/core/errors.ts'
@@ -10,10 +11,11 @@ import { PostgresSessionStore } from '../../src/stores/postgres/session-store.ts
 import { RedisSessionStore } from '../../src/stores/redis/session-store.ts'
 import { SqliteSessionStore } from '../../src/stores/sqlite/session-store.ts'
 import { FakeClock } from '../support/clock.ts'
-import { patient } from '../support/patience.ts'
+import { lateMs, patient } from '../support/patience.ts'
 import { PostgresServer } from '../support/postgres.ts'
 import { startRedis } from '../support/redis.ts'
 import { policy, rotation, session, t0 } from '../support/sessions.ts'
+import { until } from '../support/until.ts'
 
 const skewMs = 5_000
 const keptMs = 305_000
@@ -75,9 +77,12 @@ for (const [name, open] of Object.entries(shared)) {
           [0, right],
         ] as const) {
           errorMs = sign * ms
-          const seen = await poll()
-          t.match(seen, expected, `${errorMs} ms ahead`)
-          t.ok(Math.abs(seen.offset_s - errorMs / 1000) < 1, `measured as ${seen.offset_s} s`)
+          // A comparison is as exact as the store is quick, and a loaded machine is not always.
+          await until(`${errorMs} ms ahead`, async () => {
+            const { offset_s, ...seen } = await poll()
+            const isNear = Math.abs(offset_s - errorMs / 1000) < 1
+            return isNear && isDeepStrictEqual(seen, expected)
+          })
         }
       }
     },
@@ -115,7 +120,7 @@ for (const [name, open] of Object.entries(shared)) {
     const monitor = await ClockMonitor.open({ sessions, clock, skewMs, keptMs })
     t.teardown(() => monitor.close())
     const hourMs = 3_600_000
-    const isSoon = (ms: number) => Math.abs(ms - Date.now()) < 2_000
+    const isSoon = (ms: number) => Math.abs(ms - Date.now()) < lateMs
     t.ok(isSoon(monitor.expiryClock.nowMs()))
     t.ok(Number.isInteger(monitor.expiryClock.nowMs()), 'as Postgres has them')
     for (const ms of [skewMs - 1_000, -hourMs]) {
