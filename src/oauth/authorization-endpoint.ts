@@ -167,7 +167,7 @@ export class AuthorizationEndpoint {
       audit('consent.granted', { sub, sid: signIn.sid, client_id: client.client_id })
     } else if (
       // The page was opened again, for example by the way back from the application.
-      interaction.sid === signIn.sid ||
+      interaction.sub === sub ||
       prompts.has('consent') ||
       canBeImpersonated(request) ||
       (await consents.missing(client, sub, scope)).length > 0
@@ -204,8 +204,8 @@ export class AuthorizationEndpoint {
     // The setting may have become shorter since. A session that starts now could be too old at once.
     if (clock.nowMs() >= signIn.authTimeMs + signInLifetimeMs) return null
     if (expectedSub !== undefined && expectedSub !== signIn.account.sub) return null
-    // The sign-in was accepted when the consent page was shown.
-    if (isFresh || interaction.sid === signIn.sid) return signIn
+    // A sign-in was accepted when the consent page was shown. This one may be newer.
+    if (isFresh || interaction.sub === signIn.account.sub) return signIn
     const { prompts, maxAgeSeconds = Number.POSITIVE_INFINITY } = request
     if (prompts.has('login') || prompts.has('select_account')) return null
     // The age is unknown if the clock was set back since.
@@ -280,8 +280,8 @@ export interface Interaction {
   readonly startedAtMs: number
   /** The id of the pushed request, which gets one answer (RFC 9126 §4). */
   readonly pushedId?: string | undefined
-  /** The session of the sign-in for which the user is asked for consent. */
-  readonly sid?: string
+  /** The user who is asked for consent. */
+  readonly sub?: string
   /** The last attempt to sign in, which failed. */
   readonly failed?: FailedSignIn | undefined
 }

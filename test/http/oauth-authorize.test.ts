@@ -146,11 +146,12 @@ t.test('a form is answered by a redirect, whose address tells nothing', async (t
   const used = await visitor.submit(question, { decision: 'allow' })
   t.match(used.html, '>Back to the application</a>')
 
-  t.comment('another sign-in does not count for a request that asks for one of its own')
+  t.comment('the sign-in of another user does not count for a request that asks for one of its own')
   const own = await visitor.authorize({ ...prints, prompt: 'login consent' })
   const asked = await visitor.signIn(own)
   t.match((await visitor.get(asked.url)).html, 'Allow <bdi>Photo Prints</bdi>')
-  await visitor.signIn(await visitor.authorize({ prompt: 'login' }))
+  await issuer.users.add({ loginName: 'bob', password })
+  await visitor.signIn(await visitor.authorize({ prompt: 'login' }), { username: 'bob' })
   t.match((await visitor.get(asked.url)).html, 'to continue to <bdi>Photo Prints</bdi>')
 })
 
@@ -401,6 +402,12 @@ t.test(
     const fresh = await visitor.signIn(again)
     t.match(fresh.html, 'Allow <bdi>Photo Prints</bdi>', 'the password was just asked for')
     t.match((await visitor.submit(fresh, { decision: 'allow' })).answer, { code: /^gpc_/ })
+    t.comment('the user has signed in again in another tab')
+    const open = await visitor.signIn(
+      await visitor.authorize({ ...prints, prompt: 'login consent' }),
+    )
+    await visitor.signIn(await visitor.authorize({ prompt: 'login' }))
+    t.match((await visitor.submit(open, { decision: 'allow' })).answer, { code: /^gpc_/ })
     // Another user in the same browser.
     const switched = await visitor.submit(question, { decision: 'switch_user' })
     const asBob = await visitor.signIn(switched, { username: 'bob' })

@@ -9,7 +9,7 @@ const interaction = { parameters: { client_id: 'app', state: 'ä"<' }, startedAt
 t.test('a form is accepted from the browser that received it, for an hour', async (t) => {
   const clock = new FakeClock()
   const codec = new InteractionCodec([...secrets], clock)
-  const given = { ...interaction, startedAtMs: clock.nowMs(), sid: 'a session', pushedId: 'par.x' }
+  const given = { ...interaction, startedAtMs: clock.nowMs(), sub: 'a user', pushedId: 'par.x' }
   const text = await codec.encode(given, 'browser')
   t.match(await codec.decode(text, 'browser'), given)
   const expired = { code: 'form_expired' }

@@ -267,12 +267,13 @@ function authorizationRoutes(app: FastifyInstance, context: IssuerContext, pages
     request: FastifyRequest,
     reply: FastifyReply,
     { request: asked, interaction }: Pending,
-    { sid, account }: SignIn,
+    { account }: SignIn,
   ): Promise<FastifyReply> {
     const { client, scope, redirectUri, uiLocales } = asked
     const parameters = { ...interaction.parameters, scope }
-    // The answer counts for this sign-in and this scope only. The settings may change meanwhile.
-    const text = await pages.encode(request, reply, { ...interaction, parameters, sid })
+    // The answer counts for this user and this scope only. The settings may change meanwhile.
+    const { sub } = account
+    const text = await pages.encode(request, reply, { ...interaction, parameters, sub })
     if (request.method === 'POST') {
       return pages.redirect(reply, withParameters(pages.paths.consent, { interaction: text }))
     }
@@ -384,7 +385,7 @@ function authorizationRoutes(app: FastifyInstance, context: IssuerContext, pages
     if (request.method === 'POST' && decision !== 'allow') return deny(reply, pending)
     const signIn = await signIns.find(signInCookie.read(request))
     // Another user may have signed in meanwhile, in another tab.
-    const hasConsented = decision === 'allow' && signIn?.sid === interaction.sid
+    const hasConsented = decision === 'allow' && signIn?.account.sub === interaction.sub
     return proceed(request, reply, pending, { signIn, hasConsented })
   }
 
