@@ -5,8 +5,10 @@ import { abortAfter, ageSecondsOf, etagOf, get, RetryDelay, readBody } from '../
 
 /** Longest snapshot, in bytes: about 700,000 sessions, or 500,000 users. */
 export const maxSnapshotBytes = 32 * 1024 * 1024
-/** Delay before the first retry of a failed poll. It doubles with each failure, up to the interval. */
+/** Delay before the first retry of a failed poll. It doubles with each failure. */
 const firstRetryMs = 200
+/** Longest delay of a retry, unless polls are more frequent: a stream cannot start without a snapshot. */
+const maxRetryMs = 30_000
 
 export interface SnapshotResponse {
   readonly etag: string | null
@@ -59,7 +61,7 @@ export class SnapshotPoller {
 
   constructor(options: SnapshotPollerOptions) {
     this.#options = options
-    const limits = { minMs: firstRetryMs, maxMs: options.intervalMs }
+    const limits = { minMs: firstRetryMs, maxMs: Math.min(options.intervalMs, maxRetryMs) }
     this.#retryDelay = new RetryDelay(limits)
     this.#polling = new SingleFlight(() => this.#poll())
   }

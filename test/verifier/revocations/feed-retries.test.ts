@@ -1,4 +1,5 @@
 import t from 'tap'
+import { SnapshotPoller } from '../../../src/verifier/revocations/snapshot-poller.ts'
 import { FakeClock } from '../../support/clock.ts'
 import { makeKey, now_s } from '../../support/tokens.ts'
 import { until } from '../../support/until.ts'
@@ -29,6 +30,25 @@ t.test('a failed poll that several callers wait for counts once', async (t) => {
   await until('it waits', () => retries().length > 0)
   t.ok(retries().length <= feed.snapshots, `${retries()} after ${feed.snapshots} polls`)
   await ready
+})
+
+t.test('a failed poll is repeated within 30 seconds, however rare the polls are', async (t) => {
+  const start = setTimeout
+  const startFast = (run: () => void, ms: number) => start(run, ms / 1000)
+  const delays = captureDelays(t, startFast as typeof setTimeout)
+  const poller = new SnapshotPoller({
+    load: () => Promise.reject(new Error('the issuer is down')),
+    intervalMs: 3_600_000,
+    timeoutMs: 1_000_000,
+    onRecovered: () => {},
+  })
+  t.teardown(() => poller.close())
+  poller.start()
+  // The first delay is that of the regular poll.
+  const retries = () => delays('snapshot-poller.ts').slice(1)
+  await until('it has retried often', () => retries().length >= 12)
+  const longest = Math.max(...retries())
+  t.ok(longest >= 15_000 && longest <= 30_000, `${longest} ms`)
 })
 
 t.test('the verifiers of one feed reconnect at random times', async (t) => {

@@ -7,8 +7,8 @@ import { answerOf } from '../harness.ts'
 import { FeedServer } from './feed-server.ts'
 
 /** Records the delays of the timers that a file of the verifier starts, in milliseconds. */
-export function captureDelays(t: Test): (file: string) => number[] {
-  const results = t.capture(globalThis, 'setTimeout', setTimeout)
+export function captureDelays(t: Test, start = setTimeout): (file: string) => number[] {
+  const results = t.capture(globalThis, 'setTimeout', start)
   const calls: ReturnType<typeof results> = []
   return (file) => {
     calls.push(...results())
