@@ -84,6 +84,8 @@ export interface Client {
 export class Clients {
   #byId: ReadonlyMap<string, Client> = new Map()
   #default: Client | undefined
+  #scopes: readonly string[] = []
+  #attributes: readonly string[] = []
   #onReplaced = () => {}
 
   constructor(clients: readonly Client[]) {
@@ -94,6 +96,10 @@ export class Clients {
   replace(clients: readonly Client[]): void {
     this.#default = clients.find((client) => mayUse(client, 'password'))
     this.#byId = new Map(clients.map((client) => [client.client_id, client]))
+    const scopes = new Set(clients.flatMap((client) => Object.keys(client.scopes)))
+    const attributes = new Set(clients.flatMap((client) => Object.values(client.scopes).flat()))
+    this.#scopes = [...scopes.add(openidScope)].sort()
+    this.#attributes = [...attributes].sort()
     this.#onReplaced()
   }
 
@@ -124,16 +130,14 @@ export class Clients {
     return this.#byId.values().some((client) => client.backchannel_logout_uri !== undefined)
   }
 
-  /** Returns every scope that a client may request (RFC 8414 `scopes_supported`). */
-  scopesSupported(): string[] {
-    const all = [...this.#byId.values()].flatMap((client) => Object.keys(client.scopes))
-    return [...new Set(all)].sort()
+  /** Every scope that a client may request (RFC 8414 `scopes_supported`). */
+  get scopesSupported(): readonly string[] {
+    return this.#scopes
   }
 
-  /** Returns every attribute that a scope of a client turns into a claim. */
-  attributesSupported(): string[] {
-    const all = [...this.#byId.values()].flatMap(({ scopes }) => Object.values(scopes).flat())
-    return [...new Set(all)].sort()
+  /** Every attribute that a scope of a client turns into a claim. */
+  get attributesSupported(): readonly string[] {
+    return this.#attributes
   }
 }
 

@@ -219,6 +219,24 @@ t.test('the clients can be replaced while the issuer runs', async (t) => {
   t.ok(metadata.json().scopes_supported.includes('new:scope'))
 })
 
+t.test('a request for the metadata does not collect the scopes of all clients', async (t) => {
+  const { issuer, call } = await startOAuth(t)
+  let reads = 0
+  const client = {
+    client_id: 'web',
+    get scopes() {
+      reads += 1
+      return { 'orders:read': ['roles'] }
+    },
+  }
+  issuer.clients.replace([client])
+  const readsAtReload = reads
+  const metadata = (await call({ url: '/.well-known/openid-configuration' })).json()
+  t.same(metadata.scopes_supported, ['openid', 'orders:read'])
+  t.ok(metadata.claims_supported.includes('roles'))
+  t.equal(reads, readsAtReload, 'anybody may ask often, and there may be 1,000 clients')
+})
+
 t.test('a refresh gives no scope that was removed from its client', async (t) => {
   const issuer = await startOAuth(t)
   const scope = 'openid profile data:read data:write'

@@ -1,5 +1,5 @@
 import type { FastifyInstance } from 'fastify'
-import { authMethods, openidScope } from '../../issuer/clients.ts'
+import { authMethods } from '../../issuer/clients.ts'
 import { acrOf } from '../../issuer/token-minter.ts'
 import { prompts } from '../../oauth/authorization-request.ts'
 import type { AuthorizationServer } from '../../oauth/authorization-server.ts'
@@ -51,8 +51,8 @@ export function wellKnownRoutes(
   const metadata = () => ({
     issuer: issuerUrl,
     jwks_uri: issuerUrl + jwksUrl,
-    scopes_supported: [...new Set([openidScope, ...issuer.clients.scopesSupported()])].sort(),
-    claims_supported: [...ownClaims, ...issuer.clients.attributesSupported()],
+    scopes_supported: issuer.clients.scopesSupported,
+    claims_supported: [...ownClaims, ...issuer.clients.attributesSupported],
     ...oauthMetadata(issuerUrl, oauth),
     id_token_signing_alg_values_supported: [...new Set(keys.publicKeys().map(({ alg }) => alg))],
     dpop_signing_alg_values_supported: algorithmNames,
