@@ -611,7 +611,7 @@ t.test('a request without a body, too long, or with a secret in its address fail
 
 t.test('HEAD has no effect', async (t) => {
   const issuer = await startOAuth(t)
-  for (const url of ['/oauth/authorize', '/oauth/logout']) {
+  for (const url of ['/oauth/authorize', '/oauth/sign-in', '/oauth/consent', '/oauth/logout']) {
     t.equal((await issuer.call({ method: 'HEAD', url })).statusCode, 405)
   }
 })
