@@ -240,7 +240,11 @@ function clusterConnection(
   cluster.on('node-error', onError)
   return {
     connect: () => cluster.connect(),
-    primaries: () => cluster.masters.map(({ address }) => address),
+    primaries() {
+      const addresses = cluster.masters.map(({ address }) => address)
+      if (addresses.length === 0) throw new Error('No node of the Cluster has slots.')
+      return addresses
+    },
     send: async (route, command, abortSignal) => {
       if (typeof route === 'string') {
         if (!keylessCommands.includes(command[0]))

@@ -222,6 +222,15 @@ t.test('a node of a Cluster, or a sentinel, is refused if the URL is for one ser
   }
 })
 
+t.test('a Cluster without slots fails the start and is named', async (t) => {
+  const { port } = await startNode(t)
+  const url = `redis+cluster://127.0.0.1:${port}`
+  await t.rejects(RedisSessionStore.open(url, { openMs: 0 }), {
+    code: 'store_unavailable',
+    message: 'Redis cannot be used: No node of the Cluster has slots.',
+  })
+})
+
 t.test('connecting may take longer than a call', async (t) => {
   const redis = await startRedis(t)
   const { port } = await startTcpServer(t, (client) => {
