@@ -3,6 +3,7 @@ import t from 'tap'
 import { FakeClock } from '../support/clock.ts'
 import { bearer, claimsOf, password, startIssuer } from '../support/issuer.ts'
 import { policy } from '../support/sessions.ts'
+import { withSignature } from '../support/tokens.ts'
 
 t.test("GET /me is the user's own record, and nothing else", async (t) => {
   const issuer = await startIssuer(t)
@@ -149,6 +150,7 @@ t.test('a disabled user is signed out immediately', async (t) => {
 t.test('every account route needs a valid token and sends a challenge', async (t) => {
   const issuer = await startIssuer(t)
   const { access_token } = await issuer.signIn()
+  const forged = withSignature(access_token, (signature) => signature.reverse())
   for (const [method, url] of [
     ['GET', '/me'],
     ['GET', '/sessions'],
@@ -158,12 +160,8 @@ t.test('every account route needs a valid token and sends a challenge', async (t
     const none = await issuer.call({ method, url })
     t.match(none.json(), { status: 401, code: 'token_missing' }, url)
     t.equal(none.headers['www-authenticate'], 'Bearer')
-    const bad = await issuer.call({
-      method,
-      url,
-      headers: bearer(`${access_token.slice(0, -3)}AAA`),
-    })
-    t.match(bad.json(), { status: 401, code: /^token_(signature|malformed)$/ }, url)
+    const bad = await issuer.call({ method, url, headers: bearer(forged) })
+    t.match(bad.json(), { status: 401, code: 'token_signature' }, url)
     t.match(bad.headers['www-authenticate'], /error="invalid_token"/)
   }
 })
