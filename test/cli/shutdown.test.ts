@@ -3,6 +3,7 @@ import { truncateSync } from 'node:fs'
 import { connect } from 'node:net'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
+import { freePort } from '../../scripts/free-port.ts'
 import { password } from '../support/accounts.ts'
 import { postJson } from '../support/post-json.ts'
 import { run, TestProcess, untilStatus } from '../support/processes.ts'
@@ -133,7 +134,8 @@ t.test('metrics and health are on the admin port, and only there', async (t) => 
 
 t.test('a verifier without an issuer starts, answers 503 and recovers', async (t) => {
   const cwd = createTestFolder(t)
-  const { issuer, url, port } = await startIssuer(t, cwd)
+  const at = { GATEPASS_PORT: String(await freePort()) }
+  const { issuer, url } = await startIssuer(t, cwd, at)
   await addUser({ cwd, env: serviceEnv })
   const { access_token } = await signIn(url)
   await issuer.stop()
@@ -149,7 +151,7 @@ t.test('a verifier without an issuer starts, answers 503 and recovers', async (t
   t.ok(refused.headers.get('retry-after'))
   await untilStatus(`${adminUrl}/readyz`, 503)
 
-  await startIssuer(t, cwd, { GATEPASS_PORT: String(port) })
+  await startIssuer(t, cwd, at)
   await untilStatus(`${adminUrl}/readyz`, 200)
   t.equal((await verify()).status, 200)
 })

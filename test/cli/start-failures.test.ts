@@ -1,8 +1,8 @@
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import t from 'tap'
+import { freePort } from '../../scripts/free-port.ts'
 import { SqliteDataStore } from '../../src/stores/sqlite/data-store.ts'
-import { startHttpServer } from '../support/http-server.ts'
 import { run } from '../support/processes.ts'
 import { serviceEnv } from '../support/services.ts'
 import { createTestFolder } from '../support/test-folder.ts'
@@ -57,8 +57,7 @@ t.test('a store that a newer version has migrated is named by its setting', asyn
 })
 
 t.test('a store that cannot be opened is named by its setting, with the reason', async (t) => {
-  const { port, close } = await startHttpServer(t, (_, response) => response.end())
-  await close()
+  const port = await freePort()
   for (const [args, env, expected] of [
     [['issuer'], { GATEPASS_ACCOUNTS_URL: 'sqlite:text' }, /ACCOUNTS_URL: .*not a database\. /],
     [['issuer'], { GATEPASS_SESSIONS_URL: `redis://:pass-word@127.0.0.1:${port}` }, /ECONNREFUSED/],

@@ -2,6 +2,7 @@ import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import t, { type Test } from 'tap'
 import { type User, Users } from '../../examples/user-base/users.ts'
+import { freePort } from '../../scripts/free-port.ts'
 import type { AccountStore, SessionStore } from '../../src/stores/ports.ts'
 import { PostgresAccountStore } from '../../src/stores/postgres/account-store.ts'
 import { PostgresSessionStore } from '../../src/stores/postgres/session-store.ts'
@@ -139,8 +140,8 @@ for (const [inAccounts, inSessions] of [
 t.test(
   'while the account store is unavailable a refresh is 503 and the session stays valid',
   async (t) => {
-    const users = new Users()
-    const { url, server } = await startUserBase(t, { users })
+    const port = await freePort()
+    const { url, server } = await startUserBase(t, {}, port)
     const issuer = await startIssuer(t, {
       accounts: new WebhookAccountStore({ url, secrets: [secret] }),
     })
@@ -157,7 +158,7 @@ t.test(
     }
     t.same(await issuer.sessions.revocationsAfter('', 10), [])
     await new Promise<void>((resolve) => {
-      server.listen(Number(new URL(url).port), '127.0.0.1', resolve)
+      server.listen(port, '127.0.0.1', resolve)
     })
     const answer = await issuer.refresh(refresh_token)
     t.equal(answer.statusCode, 200)

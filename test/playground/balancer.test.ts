@@ -1,11 +1,12 @@
 import type { IncomingMessage } from 'node:http'
 import t, { type Test } from 'tap'
+import { freePort } from '../../scripts/free-port.ts'
 import type { Replica } from '../../src/playground/api.ts'
 import { type BalancedRequest, Balancer } from '../../src/playground/balancer.ts'
 import { startHttpServer, type TestServer } from '../support/http-server.ts'
 
-function replica(name: string, server: TestServer): Replica {
-  return { name, kind: 'verifier', port: server.port }
+function replica(name: string, { port }: Pick<TestServer, 'port'>): Replica {
+  return { name, kind: 'verifier', port }
 }
 
 function startBalancer(t: Test, replicas: readonly Replica[]): Balancer {
@@ -39,9 +40,7 @@ t.test('another replica answers for a replica that is gone', async (t) => {
     count++
     response.end()
   })
-  const gone = await startHttpServer(t, () => {})
-  const list = [replica('gone', gone), replica('alive', alive)]
-  await gone.close()
+  const list = [replica('gone', { port: await freePort() }), replica('alive', alive)]
   const balancer = startBalancer(t, list)
   for (let tries = 0; tries < 20; tries++) {
     t.equal((await balancer.forward('verifier', post)).replica, 'alive')

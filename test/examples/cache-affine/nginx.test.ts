@@ -25,7 +25,7 @@ async function startReplica(t: Test, name: string) {
   await app.register(gatepassAuth, { verifier })
   app.get('/', (request) => ({ name, user: request.auth?.sub }))
   app.get('/public/', { config: { auth: false } }, () => '')
-  const url = await app.listen({ host: '127.0.0.1', port: 0 })
+  const url = await app.listen({ host: '127.0.0.1', port: await freePort() })
   t.teardown(() => app.close())
   return { name, close: () => app.close(), address: new URL(url).host }
 }

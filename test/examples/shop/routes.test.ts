@@ -1,5 +1,5 @@
 import t from 'tap'
-import { isFree } from '../../../scripts/free-port.ts'
+import { freePort, isFree } from '../../../scripts/free-port.ts'
 import { RawClient } from '../../support/raw-client.ts'
 import { until } from '../../support/until.ts'
 import { newPerson, newToken, personWith, startReplicas } from './replicas.ts'
@@ -210,8 +210,11 @@ t.test('only pages of its front end may call it', async (t) => {
 })
 
 t.test('a stopped replica answers requests in progress and closes its connections', async (t) => {
-  const [one] = await startReplicas(t, 1, { GATEPASS_DATA_URL: 'sqlite:data.db' })
-  const port = Number(new URL(one?.url ?? '').port)
+  const port = await freePort()
+  const [one] = await startReplicas(t, 1, {
+    GATEPASS_DATA_URL: 'sqlite:data.db',
+    SHOP_PORT: String(port),
+  })
   const [kept, late] = [new RawClient(t, port), new RawClient(t, port)]
   const products = 'GET /products HTTP/1.1\r\nHost: x\r\n\r\n'
   const hasProducts = /^HTTP\/1\.1 200 .*"products"/s

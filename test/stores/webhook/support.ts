@@ -13,12 +13,16 @@ export const secret = `whsec_${Buffer.alloc(32, 'a').toString('base64')}`
 export const otherSecret = `whsec_${Buffer.alloc(32, 'b').toString('base64')}`
 
 /** Serves until the test ends and returns the address of the user base. */
-async function listen(t: Test, server: Server): Promise<string> {
-  return `${(await startHttpServer(t, server)).url}/gatepass`
+async function listen(t: Test, server: Server, port?: number): Promise<string> {
+  return `${(await startHttpServer(t, server, port)).url}/gatepass`
 }
 
-/** The sample server without users. */
-export async function startUserBase(t: Test, options: Partial<UserBaseOptions> = {}) {
+/** The sample server without users. @param port by default a free one */
+export async function startUserBase(
+  t: Test,
+  options: Partial<UserBaseOptions> = {},
+  port?: number,
+) {
   const users = new Users()
   const lines: { type: string; status: number }[] = []
   const server = createUserBase({
@@ -27,7 +31,7 @@ export async function startUserBase(t: Test, options: Partial<UserBaseOptions> =
     log: (line) => lines.push(line),
     ...options,
   })
-  return { url: await listen(t, server), users, server, lines }
+  return { url: await listen(t, server, port), users, server, lines }
 }
 
 export type Handler = (
