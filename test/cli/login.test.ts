@@ -18,9 +18,9 @@ import { login as loginCommand } from '../../src/cli/commands/login.ts'
 import type { CliContext } from '../../src/cli/context.ts'
 import { IssuerClient } from '../../src/cli/login/issuer-client.ts'
 import { SavedSession, SessionFile } from '../../src/cli/login/saved-session.ts'
-import { systemClock } from '../../src/core/clock.ts'
 import { GatepassError } from '../../src/core/errors.ts'
 import { password } from '../support/accounts.ts'
+import { FakeClock } from '../support/clock.ts'
 import { runCommand } from '../support/commands.ts'
 import { startHttpServer } from '../support/http-server.ts'
 import { postJson } from '../support/post-json.ts'
@@ -186,19 +186,22 @@ t.test('nothing is saved in a folder that other users may write to', async (t) =
 function sessionIn(folder: string) {
   const client = new IssuerClient(issuer)
   const file = new SessionFile({ env: { XDG_STATE_HOME: join(folder, '..') } }, issuer)
-  return { client, session: new SavedSession({ client, file, clock: systemClock }) }
+  const clock = new FakeClock(Date.now())
+  return { client, clock, session: new SavedSession({ client, file, clock }) }
 }
 
 t.test('while a store of the issuer is unavailable, a valid token is still given', async (t) => {
-  const { login, folder, path, state, change, expire } = openTerminal(t, issuer)
+  const { login, folder, path, state, change } = openTerminal(t, issuer)
   await login()
-  const { client, session } = sessionIn(folder)
+  const { client, clock, session } = sessionIn(folder)
+  const expireIn = (ms: number, obtainedMs = -100_000) =>
+    change({ obtained_at_ms: clock.nowMs() + obtainedMs, expires_at_ms: clock.nowMs() + ms })
   const timeoutsMs: number[] = []
   client.refresh = async (_token, _key, timeoutMs = 30_000) => {
     timeoutsMs.push(timeoutMs)
     throw new GatepassError('store_unavailable')
   }
-  change({ obtained_at_ms: Date.now() - 100_000, expires_at_ms: Date.now() + 10_000 })
+  expireIn(10_000)
   t.equal(await session.accessToken(), state().access_token, 'a token that is good still serves')
   const [timeoutMs = 0] = timeoutsMs
   t.ok(
@@ -212,12 +215,12 @@ t.test('while a store of the issuer is unavailable, a valid token is still given
   chmodSync(folder, 0o777)
   await t.rejects(session.accessToken(), { code: 'config_invalid' }, 'others may write')
   chmodSync(folder, 0o700)
-  change({ obtained_at_ms: Date.now() - 100_000, expires_at_ms: Date.now() + 3_500 })
+  expireIn(3_500)
   await session.accessToken()
-  expire()
+  expireIn(-1_000)
   await t.rejects(session.accessToken(), { code: 'store_unavailable' })
   t.same(timeoutsMs.slice(1), [30_000, 30_000], 'a slow issuer gets its time')
-  change({ obtained_at_ms: Date.now() + 60_000, expires_at_ms: Date.now() + 300_000 })
+  expireIn(300_000, 60_000)
   await t.rejects(session.accessToken(), { code: 'store_unavailable' }, 'the clock was set back')
   t.ok(state().refresh_token)
 })
