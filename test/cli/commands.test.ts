@@ -8,9 +8,10 @@ import { password } from '../support/accounts.ts'
 import { runCommand } from '../support/commands.ts'
 import { createFirstKey } from '../support/keys.ts'
 import { run } from '../support/processes.ts'
+import { keyRotation } from '../support/services.ts'
 import { createTestFolder } from '../support/test-folder.ts'
 
-const env = { GATEPASS_SECRET: 'a-secret-of-at-least-thirty-two-characters' }
+const env = { ...keyRotation, GATEPASS_SECRET: 'a-secret-of-at-least-thirty-two-characters' }
 
 t.test('--help lists the commands, and --version prints the version', async (t) => {
   const cwd = createTestFolder(t)

@@ -6,6 +6,7 @@ import t, { type Test } from 'tap'
 import type { Client } from '../../src/issuer/clients.ts'
 import { requireToken, resourceMetadata } from '../../src/verifier/express.ts'
 import { createVerifier, isGatepassError, type Verifier } from '../../src/verifier/index.ts'
+import { closedWith } from '../support/closed-with.ts'
 import { startHttpServer } from '../support/http-server.ts'
 import { claimsOf, issuerUrl } from '../support/issuer.ts'
 import { createMcpClient, FileTokens, loadMcp, mcpRedirectUri } from '../support/mcp.ts'
@@ -66,10 +67,11 @@ async function start(t: Test, guard: Guard) {
   // The guard of the SDK compares times with the clock of the machine. That of the issuer stands still:
   // on a loaded machine, the calls of one round may take longer than the grace period.
   const issuer = await startOAuth(t, { clients: [client], startMs: Date.now() })
-  const { port, fetch: fetchHere } = await issuer.listen()
-  const jwks = (await issuer.call({ url: '/.well-known/jwks.json' })).json()
+  const { port, url: issuerAddress, fetch: fetchHere } = await issuer.listen()
+  const jwksUri = `${issuerAddress}/.well-known/jwks.json`
   const { clock } = issuer
-  const verifier = createVerifier({ issuer: issuerUrl, audience: resource, jwks, clock })
+  const options = { issuer: issuerUrl, audience: resource, jwksUri, clock }
+  const verifier = closedWith(t, createVerifier(options))
   app.use(resourceMetadata(verifier, { resource, scopes: [scope] }) as RequestHandler)
   app.post('/mcp', await guard(verifier, resource), express.json(), async (request, response) => {
     const server = new McpServer({ name: 'test', version: '1.0.0' })

@@ -126,7 +126,7 @@ t.test('issuer and verifier run, are healthy, write to the volume only, and stop
   t.equal(await healthOf(t, issuerEnv), 0)
   t.equal(await healthOf(t, verifierEnv), 0)
   const { keys } = (await (await fetch(jwksUrl)).json()) as { keys: unknown[] }
-  t.equal(keys.length, 1)
+  t.ok(keys.length > 0)
 
   t.equal(await issuer.stop(), 0, issuer.stderr)
   t.equal(await verifier.stop(), 0, verifier.stderr)

@@ -4,6 +4,7 @@ import type { Test } from 'tap'
 import { freePorts } from '../../scripts/free-port.ts'
 import { type ProcessOptions, TestProcess } from './processes.ts'
 import { projectFolder } from './project.ts'
+import { keyRotation } from './services.ts'
 import { until } from './until.ts'
 
 const shop = join(projectFolder, 'examples/shop/main.ts')
@@ -19,7 +20,7 @@ interface DevOptions extends ProcessOptions {
 export async function startDev(t: Test, { port: chosen, hasShop = true, ...options }: DevOptions) {
   const port = chosen ?? (await freeBasePort())
   // `gatepass dev` sets its own drain time.
-  const env = { ...options.env, GATEPASS_DRAIN_S: undefined }
+  const env = { ...keyRotation, ...options.env, GATEPASS_DRAIN_S: undefined }
   const args = ['dev', '--port', String(port), ...(hasShop ? ['--shop', shop] : [])]
   const dev = TestProcess.start(t, args, { ...options, env })
   await dev.line(/Ctrl-C stops everything/)

@@ -3,8 +3,14 @@ import { runCommand } from './commands.ts'
 import { postJson } from './post-json.ts'
 import type { ProcessOptions } from './processes.ts'
 
+/** Now is in the middle of a rotation period, so that no test meets the key of the next period. */
+export const keyRotation = {
+  GATEPASS_KEY_ROTATION_S: String(Math.floor(Date.now() / 1000 / 100.5)),
+}
+
 /** The settings of a service in its own process: free ports, and cheap hashes. */
 export const serviceEnv = {
+  ...keyRotation,
   GATEPASS_SECRET: 'a-secret-of-at-least-thirty-two-characters',
   GATEPASS_PORT: '0',
   GATEPASS_ADMIN_PORT: '0',
