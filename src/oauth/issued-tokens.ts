@@ -35,16 +35,14 @@ export interface IssuedTokensOptions {
   readonly clock: Clock
 }
 
-/** Limit of revoked sessions and users in memory. The store is asked about each session as well. */
-const maxRevocations = 100_000
-
 /**
  * Tokens of this issuer that a client sends without being their holder: introspection (RFC 7662) and
  * revocation (RFC 7009) of access and refresh tokens, and the subjects of token exchanges.
  */
 export class IssuedTokens {
   readonly #options: IssuedTokensOptions
-  readonly #revoked = new RevocationList(maxRevocations)
+  /** Without a limit, as the feed: a list that is full refuses valid tokens, and their sessions would not end. */
+  readonly #revoked = new RevocationList(Number.POSITIVE_INFINITY)
 
   constructor(options: IssuedTokensOptions) {
     this.#options = options

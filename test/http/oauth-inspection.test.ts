@@ -151,6 +151,25 @@ t.test('a client revokes a token of its own, and its session ends', async (t) =>
   t.equal((await revoke({ token: 'nonsense', client_id: 'web' })).status, 200)
 })
 
+t.test('however many sessions have ended, the token of a live session is active', async (t) => {
+  const { clock, sessions, revocations, signIn, introspect, revoke, refresh } = await startOAuth(t)
+  const { access_token, refresh_token } = await signIn()
+  clock.advance_s(1)
+  const [atMs, expiresAtMs] = [clock.nowMs(), clock.nowMs() + 300_000]
+  sessions.revocationsAfter = async (position, limit) => {
+    const count = Math.min(limit, 150_000 - Number(position))
+    return Array.from({ length: count }, (_, n) => {
+      const next = Number(position) + n + 1
+      return { position: `${next}`, kind: 'session', id: `${next}`, atMs, expiresAtMs }
+    })
+  }
+  await revocations.refreshNow()
+  t.equal(revocations.entriesAfter().length, 150_000)
+  t.match((await introspect({ token: access_token }, billing)).body, { active: true })
+  t.equal((await revoke({ token: access_token, client_id: 'web' })).status, 200)
+  t.equal((await refresh(refresh_token)).json().code, 'refresh_token_revoked')
+})
+
 t.test('revoking an encrypted token is a success only if its session ends', async (t) => {
   const { publicJwk, privateJwk } = makeEncryptionPair('P-256', 'api')
   const imported = importEncryptionKey(publicJwk)
