@@ -11,7 +11,7 @@ const caching = {
   ...nginx,
   changes: (folder: string) => ({
     ...nginx.changes?.(folder),
-    [`${folder}/shm/`]: `${folder}/`,
+    '/dev/shm/': `${folder}/`,
     '#cache ': '',
   }),
 }

@@ -48,13 +48,17 @@ export async function startExample(
 ) {
   const folder = createTestFolder(t)
   const port = await freePort()
+  const changes = proxy.changes?.(folder) ?? {}
+  const texts = proxy.files.map((file) => readProjectFile(join('examples', proxy.folder, file)))
+  const absent = Object.keys(changes).filter((text) => !texts.join('').includes(text))
+  t.same(absent, [], 'the example has each text that this machine replaces')
   writeExample(proxy, folder, {
     'verifier-1:4100': `${hostOf(0)}:${verifiers.port}`,
     'verifier-2:4100': `${hostOf(1)}:${verifiers.port}`,
     'port 4101': `port ${verifiers.adminPort}`,
     'application:3000': application.address,
     ...listeningAt(port),
-    ...proxy.changes?.(folder),
+    ...changes,
   })
   const process = await startProxy(t, proxy.command(folder), folder, clientOf(port))
   return { port, process }
