@@ -17,7 +17,7 @@ const timeoutMs = 30_000
 /** Runs in each service. */
 const save = `
   import { writeFileSync } from 'node:fs'
-  import { cachePath, script } from '${pathToFileURL(join(dist, 'cli/program.js'))}'
+  import { cachePath, script } from ${JSON.stringify(pathToFileURL(join(dist, 'cli/program.js')))}
   process.on('message', (message) => {
     if (message !== 'save') return
     writeFileSync(cachePath, script.createCachedData())

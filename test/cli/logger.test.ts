@@ -8,7 +8,6 @@ import { createLogger, LogOutput } from '../../src/cli/logger.ts'
 import { createApp } from '../../src/http/app.ts'
 import { makePipe } from '../support/pipe.ts'
 import { run, TestProcess } from '../support/processes.ts'
-import { projectFolder } from '../support/project.ts'
 import { createTestFolder } from '../support/test-folder.ts'
 import { until } from '../support/until.ts'
 
@@ -163,9 +162,11 @@ t.test('a closed pipe drops and counts every line', async (t) => {
   }
 })
 
+const source = JSON.stringify(import.meta.resolve('../../src/cli/logger.ts'))
+
 /** Writes lines by a `LogOutput` on standard output, and exits at once. */
 const program = `
-  import { LogOutput } from '${join(projectFolder, 'src/cli/logger.ts')}'
+  import { LogOutput } from ${source}
   const output = new LogOutput()
   for (let n = 0; n < 100; n++) output.write('${'x'.repeat(99)}\\n')
   process.exit(0)
@@ -188,7 +189,7 @@ t.test('lines after the current write are written when the process exits', async
       process.exit(0)
     }
     syncBuiltinESMExports()
-    const { LogOutput } = await import('${join(projectFolder, 'src/cli/logger.ts')}')
+    const { LogOutput } = await import(${source})
     const output = new LogOutput({ fd: 1, isShared: true })
     for (let n = 0; n < 100; n++) output.write('${'x'.repeat(99)}\\n')
   `
@@ -215,7 +216,7 @@ t.test('a blocked write does not prevent the exit after the flush timeout', asyn
   const { path } = makePipe(t)
   const blocking = `
     import { openSync } from 'node:fs'
-    import { LogOutput } from '${join(projectFolder, 'src/cli/logger.ts')}'
+    import { LogOutput } from ${source}
     const output = new LogOutput({ fd: openSync('${path}', 'w') })
     output.write('x'.repeat(500_000) + '\\n')
     output.flush(() => process.exit(0))
@@ -242,7 +243,7 @@ for (const [what, patch] of [
       const { write } = fs
       ${patch}
       syncBuiltinESMExports()
-      const { LogOutput } = await import('${join(projectFolder, 'src/cli/logger.ts')}')
+      const { LogOutput } = await import(${source})
       const output = new LogOutput({ fd: 1 })
       output.write('a line\\n')
       output.flush(() => process.exit(0))

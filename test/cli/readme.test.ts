@@ -17,12 +17,14 @@ const ports: Readonly<Record<string, number>> = {
   4401: await freePort(),
 }
 
+const MAIN = join(projectFolder, 'src/cli/main.ts')
+
 /** Each command with its further lines, on ports that are free here. */
 function commandsOf(text: string): string[] {
   const lines = text
     .replaceAll(/\b4\d{3}\b/g, (port) => String(ports[port] ?? port))
     // The same program, without a parent that would outlive or be outlived.
-    .replaceAll('npm run --silent gatepass --', `node ${join(projectFolder, 'src/cli/main.ts')}`)
+    .replaceAll('npm run --silent gatepass --', 'node "$MAIN"')
   return [...lines.matchAll(/^\$ ((?:.*\\\n)*.*)$/gm)].map(([, command = '']) => command)
 }
 
@@ -32,7 +34,7 @@ const [trial = [], service = []] = codeBlocks(readProjectFile('README.md'))
 
 t.test('the commands of the README start a trial and a service in one folder', async (t) => {
   const cwd = createTestFolder(t)
-  const where = { cwd, command: ['sh'], env: { GATEPASS_ARGON2_MEMORY_KIB: '8' } }
+  const where = { cwd, command: ['sh'], env: { GATEPASS_ARGON2_MEMORY_KIB: '8', MAIN } }
   const first = await startDev(t, { cwd, port: base, env: where.env })
 
   t.equal(trial[0], 'npm ci && npm start')

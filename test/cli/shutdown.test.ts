@@ -67,7 +67,7 @@ t.test('npm passes SIGTERM on, so that no service outlives it', async (t) => {
 })
 
 t.test('a signal that npm repeats counts once', async (t) => {
-  const module = JSON.stringify(join(projectFolder, 'src/cli/shutdown.ts'))
+  const module = JSON.stringify(import.meta.resolve('../../src/cli/shutdown.ts'))
   const program = `
     const { onStopSignal } = await import(${module})
     const remove = onStopSignal((signal) => console.log(signal))

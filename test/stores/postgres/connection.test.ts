@@ -14,6 +14,8 @@ function urlOf(host: string, parameters: Record<string, string>): string {
   const url = new URL(direct)
   url.hostname = host
   for (const [name, value] of Object.entries(parameters)) url.searchParams.set(name, value)
+  // As in libpq, a plus sign is no space.
+  url.search = url.search.replaceAll('+', '%20')
   return url.href
 }
 
