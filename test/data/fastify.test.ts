@@ -112,13 +112,13 @@ t.test('without secrets, values are stored as they are', async (t) => {
   await plain.answer(({ session }) => session.set('cart', ['hat']))
   t.same(await plain.answer(read), ['hat'])
   const { owner } = plain.data.fieldsOf('session', claims)
-  const stored = await store.read(owner, ['cart'], Date.now())
+  const nowMs = plain.clock.nowMs()
+  const stored = await store.read(owner, ['cart'], nowMs)
   t.equal(String(stored.get('cart')?.value), '\0["hat"]')
   t.same(await encrypted.answer(read), [], 'no plain value counts where values are encrypted')
   await encrypted.answer(({ session }) => session.set('cart', ['mug']))
   t.same(await plain.answer(read), [], 'nor the other way round')
   const damaged = { owner, field: 'cart', version: 'damaged', value: Buffer.from('\0["hat') }
-  const nowMs = plain.clock.nowMs()
   const life = { maxFields: 64, expiresAtMs: nowMs + 60_000, nowMs }
   await store.write({ ...damaged, ...life })
   t.match((await plain.run(read)).json(), { statusCode: 500, code: 'data_value_unexpected' })
