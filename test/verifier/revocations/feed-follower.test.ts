@@ -51,8 +51,11 @@ t.test('ready() waits for the snapshot, and does not fail without it', async (t)
   t.match(other.status(), { state: 'down', isLoaded: false, lastError: /ECONNREFUSED|bad port/ })
 })
 
+/** No poll follows within a test, however long a stream takes to come back. */
+const streamOnly = { pollIntervalSeconds: 3600 }
+
 t.test('a stream resumes at its position', async (t) => {
-  const { feed, answer, untilState } = await openFollowing(t)
+  const { feed, answer, untilState } = await openFollowing(t, streamOnly)
   await untilState('streaming')
   const { position } = await feed.add('session', 'session-0')
   await until('it is received', async () => (await answer({ sid: 'session-0' })) !== 'accepted')
@@ -65,7 +68,7 @@ t.test('a stream resumes at its position', async (t) => {
 })
 
 t.test('a gap in the stream reloads the snapshot', async (t) => {
-  const { feed, answer, status, untilState } = await openFollowing(t)
+  const { feed, answer, status, untilState } = await openFollowing(t, streamOnly)
   await untilState('streaming')
   await feed.add('session', 'session-1', now_s, 'lost')
   await feed.add('session', 'session-2')
