@@ -3,7 +3,6 @@ import { once } from 'node:events'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { backoffMs } from '../../core/backoff.ts'
 import { reasonOf } from '../../core/error-text.ts'
-import { isGatepassError } from '../../core/errors.ts'
 import { InFlightCalls, withDeadline } from '../in-flight-calls.ts'
 import {
   type ConnectionFactory,
@@ -103,8 +102,7 @@ export class RedisClient {
         await client.#connect()
         checkServer(await client.#hello(), parseRedisUrl(url))
         return client
-      } catch (thrown) {
-        const error = isGatepassError(thrown) ? thrown.cause : thrown
+      } catch (error) {
         const detail = fatalReason(error)
         const delayMs = backoffMs(attempt, reconnectDelay)
         if (detail !== null || performance.now() + delayMs > untilMs) {

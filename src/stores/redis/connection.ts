@@ -239,12 +239,12 @@ function clusterConnection(
   cluster.on('error', onError)
   cluster.on('node-error', onError)
   return {
-    connect: () => cluster.connect(),
-    primaries() {
-      const addresses = cluster.masters.map(({ address }) => address)
-      if (addresses.length === 0) throw new Error('No node of the Cluster has slots.')
-      return addresses
+    async connect() {
+      await cluster.connect()
+      // The library has asked a node that does not belong to the Cluster, such as a replaced machine.
+      if (cluster.masters.length === 0) throw new Error('The node knows no slots of the Cluster.')
     },
+    primaries: () => cluster.masters.map(({ address }) => address),
     send: async (route, command, abortSignal) => {
       if (typeof route === 'string') {
         if (!keylessCommands.includes(command[0]))

@@ -7,9 +7,11 @@ import t from 'tap'
 import { freePort } from '../../../scripts/free-port.ts'
 import { messagesOf } from '../../../src/core/error-text.ts'
 import { randomId } from '../../../src/core/secrets.ts'
+import { createConnectionFactory } from '../../../src/stores/redis/connection.ts'
 import { RedisSessionStore } from '../../../src/stores/redis/session-store.ts'
+import { parseRedisUrl } from '../../../src/stores/redis/url.ts'
 import { closedWith } from '../../support/closed-with.ts'
-import { lateMs, patient } from '../../support/patience.ts'
+import { lateMs, patienceMs, patient } from '../../support/patience.ts'
 import { startNode, startRedis, startSentinels, untilAnswered } from '../../support/redis.ts'
 import { policy, rotation, session, t0 } from '../../support/sessions.ts'
 import { startTcpServer } from '../../support/tcp-server.ts'
@@ -222,13 +224,20 @@ t.test('a node of a Cluster, or a sentinel, is refused if the URL is for one ser
   }
 })
 
-t.test('a Cluster without slots fails the start and is named', async (t) => {
+t.test('a node that belongs to no Cluster is not used for one', async (t) => {
   const { port } = await startNode(t)
   const url = `redis+cluster://127.0.0.1:${port}`
+  const reason = 'The node knows no slots of the Cluster.'
   await t.rejects(RedisSessionStore.open(url, { openMs: 0 }), {
     code: 'store_unavailable',
-    message: 'Redis cannot be used: No node of the Cluster has slots.',
+    message: `Redis cannot be used: ${reason}`,
   })
+  const limits = { maxSilenceMs: patienceMs, hasReplicatedRole: false }
+  const create = createConnectionFactory(parseRedisUrl(url), '.', limits)
+  const connection = create({ onError: () => {}, onLost: () => {} })
+  t.teardown(() => connection.destroy())
+  // It would replace a connection to the Cluster.
+  await t.rejects(connection.connect(), { message: reason })
 })
 
 t.test('connecting may take longer than a call', async (t) => {
