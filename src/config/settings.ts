@@ -200,7 +200,7 @@ const table = {
   ),
   key_rotation_s: number(
     issuer,
-    seconds(1, 400 * day_s).default(30 * day_s),
+    seconds(3, 400 * day_s).default(30 * day_s),
     'How long a signing key signs.',
   ),
   jwks_max_age_s: number(
@@ -210,7 +210,7 @@ const table = {
   ),
   clock_skew_s: number(
     both,
-    seconds(0, 60).default(5),
+    seconds(1, 60).default(5),
     'The largest difference between the clocks of two machines.',
   ),
   allowed_origins: list(

@@ -101,9 +101,6 @@ export interface TokenMinterOptions {
   readonly revocations: Pick<RevocationFeed, 'revokedUntilSeconds'>
 }
 
-/** The clocks of machines never agree to the second. */
-const minSkewSeconds = 1
-
 /** Mints access tokens, and the refresh tokens of sessions. */
 export class TokenMinter {
   readonly #options: TokenMinterOptions
@@ -205,8 +202,7 @@ export class TokenMinter {
     const { clock, policy, revocations } = this.#options
     const now = nowSeconds(clock)
     const revokedUntil = revocations.revokedUntilSeconds(sub)
-    const aheadSeconds = Math.max(policy.clockSkewSeconds, minSkewSeconds)
-    return revokedUntil < now ? now : Math.min(revokedUntil, now + aheadSeconds) + 1
+    return revokedUntil < now ? now : Math.min(revokedUntil, now + policy.clockSkewSeconds) + 1
   }
 }
 
