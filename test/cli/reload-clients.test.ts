@@ -9,6 +9,7 @@ import { TestProcess } from '../support/processes.ts'
 import { serviceEnv } from '../support/services.ts'
 import { startTcpServer } from '../support/tcp-server.ts'
 import { createTestFolder } from '../support/test-folder.ts'
+import { until } from '../support/until.ts'
 
 interface ClientSecret {
   readonly secret: string
@@ -71,7 +72,7 @@ t.test('SIGHUP reloads the clients; invalid ones change nothing', async (t) => {
   t.equal(await status('first', one), 401, 'it starts with the default clients')
   configure('first', one)
   process.kill(issuer.pid, 'SIGHUP')
-  await issuer.line(/"clients":\["first"\],"msg":"clients were reloaded"/)
+  await issuer.line(/"clients":1,"msg":"clients were reloaded"/)
   t.equal(await status('first', one), 200)
 
   configure('invalid', { hash: 'no hash' })
@@ -88,9 +89,8 @@ t.test('SIGHUP reloads the clients; invalid ones change nothing', async (t) => {
 
   configure('second', two)
   process.kill(issuer.pid, 'SIGHUP')
-  await issuer.line(/"clients":\["second"\],"msg":"clients were reloaded"/)
+  await until('the second list counts', async () => (await status('second', two)) === 200)
   t.equal(await status('first', one), 401)
-  t.equal(await status('second', two), 200)
   t.equal(await issuer.stop(), 0)
 })
 
