@@ -225,6 +225,9 @@ t.test('a user whose browser keeps no cookies is told what to do', async (t) => 
     page = await visitor.signIn(page)
     t.match(page.html, /allow the cookies of this site/)
   }
+  visitor.cookies.clear()
+  const canceled = await visitor.submit(page, { decision: 'cancel' })
+  t.match(canceled.answer, { error: 'access_denied', state: 'the state' })
 })
 
 t.test('a form that is sent after its hour is shown again', async (t) => {

@@ -183,7 +183,6 @@ export function pageRoutes(app: FastifyInstance, context: IssuerContext): void {
 function answerWithPages(app: FastifyInstance, { oauth }: IssuerContext, pages: Pages): void {
   app.setErrorHandler(async (thrown, request, reply) => {
     const error = noteError(thrown, request, reply)
-    const { code, status } = error
     const sent = sentParameters(request)
     const form = await oauth.interactions.read(sent.get('interaction'))
     const uiLocales = form?.parameters.ui_locales ?? sent.get('ui_locales') ?? undefined
@@ -191,10 +190,10 @@ function answerWithPages(app: FastifyInstance, { oauth }: IssuerContext, pages: 
     const page = failurePage(frame, {
       message: failureMessage(frame.texts, error),
       link: pages.failureLink(request, form, error),
-      code,
+      code: error.code,
       requestId: request.id,
     })
-    return pages.send(reply.code(status), page)
+    return pages.send(reply.code(error.status), page)
   })
 }
 
@@ -335,19 +334,20 @@ function authorizationRoutes(app: FastifyInstance, context: IssuerContext, pages
     const browserId = browserCookie.ensure(request, reply)
     const begun = await authorization.begin(formatForm(expired.parameters), browserId)
     if ('url' in begun) throw error
+    const form = formOf(request)
+    if (form.decision === 'cancel') return deny(reply, begun)
     noteError(error, request, reply)
-    const username = formOf(request).username ?? expired.failed?.username ?? ''
+    const username = form.username ?? expired.failed?.username ?? ''
     return askSignIn(request, reply, afterFailure(begun, username, error))
   }
 
   async function signInRoute(request: FastifyRequest, reply: FastifyReply) {
-    let interaction: Interaction
+    let pending: Pending | RefusedRequest
     try {
-      interaction = await pages.read(request)
+      pending = authorization.resume(await pages.read(request))
     } catch (error) {
       return askAgainAfter(error, request, reply)
     }
-    const pending = authorization.resume(interaction)
     if ('url' in pending) return refuse(request, reply, pending)
     if (request.method === 'GET') return askSignIn(request, reply, pending)
     const form = formOf(request)
