@@ -38,6 +38,7 @@ export class SessionDataCleanup {
   /** The error of the last of these. */
   #error: unknown
   #isFailing = false
+  #isClosed = false
 
   constructor(options: SessionDataCleanupOptions) {
     this.#options = options
@@ -52,7 +53,9 @@ export class SessionDataCleanup {
     this.#isFailing = lastError !== null
   }
 
+  /** The next start handles the entries that are left. */
   async close(): Promise<void> {
+    this.#isClosed = true
     clearInterval(this.#timer)
     await this.#follow.settled()
   }
@@ -63,7 +66,8 @@ export class SessionDataCleanup {
     for (let at = 0; at < retried.length; at += pageSize) {
       await this.#deleteAll(retried.slice(at, at + pageSize))
     }
-    for (let isFull = true; isFull && this.#failed.length < maxFailed; ) {
+    let isFull = true
+    while (isFull && this.#failed.length < maxFailed && !this.#isClosed) {
       const page = await this.#options.sessions.revocationsAfter(this.#position, pageSize)
       // `Sessions.revokeAll` adds an entry for each session of a user.
       await this.#deleteAll(page.filter(({ kind }) => kind === 'session'))

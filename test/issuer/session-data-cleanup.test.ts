@@ -197,6 +197,17 @@ t.test('a restart completes the deletions of a crashed issuer', async (t) => {
   t.equal(await hasData(sid), false)
 })
 
+t.test('a shutdown does not wait until a long log is handled', async (t) => {
+  const { sessions, ended, open } = await setUp(t)
+  const append = () => sessions.appendRevocation('session', randomId(), t0, keptMs)
+  await Promise.all(Array.from({ length: 1_000 }, append))
+  const cleanup = open()
+  await Promise.all([cleanup.refresh(), cleanup.close()])
+  t.ok(ended.length < 1_000, `${ended.length} are handled`)
+  await open().refresh()
+  t.equal(new Set(ended).size, 1_000, 'the next start handles the others')
+})
+
 t.test('new entries are handled without a call', async (t) => {
   const { sessions, begin, hasData, open, clock } = await setUp(t)
   open()
