@@ -46,6 +46,9 @@ export interface LoadedConfig {
 const configFileVariable = 'GATEPASS_CONFIG'
 const defaultFile = 'gatepass.json'
 
+/** Listed problems of a setting. A list of 1,000 clients can have more than the log takes. */
+const maxProblems = 100
+
 /**
  * Loads the settings of a role from the defaults, the settings file and the environment, in rising
  * precedence.
@@ -69,12 +72,15 @@ export function loadConfig(options: LoadOptions): LoadedConfig {
       continue
     }
     if (found.value === undefined && options.optional?.includes(setting.name)) continue
-    for (const issue of parsed.error.issues) {
+    const { issues } = parsed.error
+    for (const issue of issues.slice(0, maxProblems)) {
       problems.push({
         pointer: [found.pointer, ...issue.path].join('/'),
         detail: detailOf(setting, found.value, issue),
       })
     }
+    const others = issues.length - maxProblems
+    if (others > 0) problems.push({ pointer: found.pointer, detail: `has ${others} more problems` })
   }
   const ignored = options.optional?.map(environmentName)
   const broken = crossCheck(values as Partial<Settings>, options.role)

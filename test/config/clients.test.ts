@@ -100,6 +100,13 @@ t.test('a malformed client hides no problem of the other clients', async (t) => 
   ])
 })
 
+t.test('of very many problems, the first are listed and the others are counted', async (t) => {
+  const found = problems(...Array.from({ length: 1000 }, () => ({ color: 'red' })))
+  t.equal(found.length, 101, 'a log line has room for them')
+  t.match(found.at(99), '99 unrecognized key: "color"')
+  t.match(found.at(100), /has 900 more problems$/)
+})
+
 t.test('a name is of one client, and a default scope has scopes of its client', async (t) => {
   t.same(problems({ client_id: 'web' }, {}, { client_id: 'web' }), ['2/client_id is used twice'])
   const scopes = { a: [], b: [] }
