@@ -1,6 +1,7 @@
 /** Checks the prose of documents, comments and messages. Prints every fault; fails if there is one. */
-import { execFileSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { projectFiles, projectFolder } from './project-files.ts'
 import {
   type Fault,
   faultsOf,
@@ -26,14 +27,13 @@ function misspelled({ line, text }: Passage): Fault[] {
 }
 
 function faultsIn(path: string): Fault[] {
-  const text = readFileSync(path, 'utf8')
+  const text = readFileSync(join(projectFolder, path), 'utf8')
   const passages = path.endsWith('.md') ? passagesOfMarkdown(text) : passagesOfSource(text)
   const messages = path.startsWith('src/') ? messagesOfSource(text) : []
   return [...passages.flatMap(misspelled), ...[...passages, ...messages].flatMap(faultsOf)]
 }
 
-const list = execFileSync('git', ['ls-files', '-z', '*.md', '*.ts'], { encoding: 'utf8' })
-const paths = list.split('\0').filter((path) => path !== '' && path !== ownRules)
+const paths = projectFiles().filter((path) => /\.(md|ts)$/.test(path) && path !== ownRules)
 let count = 0
 for (const path of paths) {
   for (const { line, rule, text } of faultsIn(path)) {

@@ -1,5 +1,6 @@
 import { spawnSync } from 'node:child_process'
 import t from 'tap'
+import { gitOptions } from '../../scripts/project-files.ts'
 import { projectFolder, readProjectFile } from '../support/project.ts'
 import { codeBlocks, documentPaths } from './documents.ts'
 
@@ -15,9 +16,11 @@ t.test('git ignores every file that a command of the documentation makes', async
   for (const name of ['secret', 'accounts-backup.db.new', 'api-key.json'])
     t.ok(names.includes(name))
   for (const name of new Set(names)) {
-    const { status } = spawnSync('git', ['check-ignore', '--no-index', '--quiet', name], {
-      cwd: projectFolder,
-    })
+    const { status } = spawnSync(
+      'git',
+      [...gitOptions, 'check-ignore', '--no-index', '--quiet', name],
+      { cwd: projectFolder },
+    )
     t.equal(status, 0, name)
   }
 })
