@@ -15,7 +15,7 @@ export interface Faults {
   readonly doubles?: number
   /** Requests with a response 500. */
   readonly breaks?: number
-  /** Requests with a response 503, which a retry repairs. */
+  /** Requests with a response 503, which a retry repairs: no user gets two in a row. */
   readonly stumbles?: number
   /** How long a session is accepted after a sign-out everywhere, in milliseconds. */
   readonly lagsMs?: number
@@ -28,6 +28,7 @@ interface Held {
   readonly user: string
   readonly cart: Map<string, number>
   untilMs: number
+  hasStumbled: boolean
 }
 
 interface Body {
@@ -90,7 +91,8 @@ class MadeUpShop {
     if (call === 'POST /logout/all') return this.#end(held)
     if (call === 'GET /preferences') return [200, {}]
     if (chance(this.#faults.breaks)) return [500, { code: 'broken' }]
-    if (chance(this.#faults.stumbles)) return [503]
+    held.hasStumbled = !held.hasStumbled && chance(this.#faults.stumbles)
+    if (held.hasStumbled) return [503]
     if (call === 'POST /cart/items') this.#add(held.cart, body, String(headers['idempotency-key']))
     const items = [...held.cart].map(([product, quantity]) => ({ product, quantity }))
     if (call !== 'POST /checkout') return [200, { items }]
@@ -107,7 +109,8 @@ class MadeUpShop {
 
   #begin(user: string): string {
     const id = randomUUID()
-    this.#sessions.set(id, { user, cart: new Map(), untilMs: Number.POSITIVE_INFINITY })
+    const untilMs = Number.POSITIVE_INFINITY
+    this.#sessions.set(id, { user, cart: new Map(), untilMs, hasStumbled: false })
     return id
   }
 
