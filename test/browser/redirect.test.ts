@@ -62,6 +62,9 @@ const { url: appUrl } = await startHttpServer(t, (request, response) => {
       if (sessionStorage.isTwice) window.twin = createAuthClient(options)
       auth.onChange(({ status }) => heard.push(status))
       window.outcome = auth.returned.then((value) => value, ({ code, message }) => ({ code, message }))
+      // A call at once: on a slow machine, a token of a second has expired when the test calls.
+      if (sessionStorage.client === 'renewing')
+        window.called = outcome.then(() => auth.fetch('${issuerUrl}/me')).then(({ status }) => status)
       window.openPopup = (request) => auth.login({ ...request, popup: true })
         .then(() => 'signed in', ({ code, message }) => code + ' ' + message)
       if (location.search === '?uninvited') window.uninvited = openPopup()`,
@@ -353,7 +356,7 @@ t.test('renewal by prompt=none, for a client without refresh tokens', async (t) 
   await leave(page)
   await fillIn(page)
   await arrive(page)
-  t.equal(await call(page), 200)
+  t.equal(await page.evaluate('called'), 200)
   const before = refreshes
   await untilTokenExpires()
   t.equal(await page.evaluate('auth.getAccessToken()'), null, 'the page has to renew it')
@@ -362,7 +365,7 @@ t.test('renewal by prompt=none, for a client without refresh tokens', async (t) 
   await leave(page, `{ prompt: 'none' }`)
   await arrive(page)
   t.match(await outcome(page), { returnTo: `${app}/cb` })
-  t.equal(await call(page), 200)
+  t.equal(await page.evaluate('called'), 200)
 
   const revoked = await issuer.countOf('logout')
   await until('a sign-out before the token has expired ends the session', async () => {

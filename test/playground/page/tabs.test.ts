@@ -5,6 +5,7 @@ import { freePort } from '../../../scripts/free-port.ts'
 import { type Fate, passTo } from '../../browser/front.ts'
 import { freeBasePort } from '../../support/dev.ts'
 import { startHttpServer } from '../../support/http-server.ts'
+import { until } from '../../support/until.ts'
 import { startPlayground } from './playground.ts'
 
 /**
@@ -64,6 +65,8 @@ t.test(title, { timeout: (stay_s + 110) * 1000 }, async (t) => {
   for (const tab of tabs) await tab.evaluate(watch)
   isLossy = true
   await first.waitForTimeout(stay_s * 1000)
+  const isEnough = () => sent.refreshes >= stay_s / accessTtl_s && sent.lost > 0
+  await until('responses were lost, and tokens refreshed', isEnough)
   isLossy = false
 
   for (const [at, tab] of tabs.entries()) {
@@ -73,7 +76,5 @@ t.test(title, { timeout: (stay_s + 110) * 1000 }, async (t) => {
   }
   const ended = /"event":"(refresh\.(reused|refused)|session\.revoked|logout)"/
   t.notMatch(playground.log, ended)
-  t.ok(sent.lost > 0, JSON.stringify(sent))
-  t.ok(sent.refreshes >= stay_s / accessTtl_s, `${sent.refreshes} refreshes`)
   t.comment(`${stay_s} s, tokens of ${accessTtl_s} s:`, sent)
 })
