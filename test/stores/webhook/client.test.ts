@@ -63,7 +63,7 @@ t.test('I11: a jump of the clock during a call does not fill the queue', async (
     signed(none)(request, response)
   }
   const userBase = await TestUserBase.start(t, inTurn(jump, signed(none)))
-  const store = openStore(t, userBase.url, { clock, maxConcurrent: 1, timeoutMs: 2_000 })
+  const store = openStore(t, userBase.url, { clock, maxConcurrent: 1, timeoutMs: 20_000 })
   await store.findByLoginName('ada')
   const burst = Array.from({ length: 10 }, () => store.findByLoginName('ada'))
   await t.resolves(Promise.all(burst))
