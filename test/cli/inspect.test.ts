@@ -18,6 +18,7 @@ import { TestProcess } from '../support/processes.ts'
 import { addUser, serviceEnv } from '../support/services.ts'
 import { createTestFolder } from '../support/test-folder.ts'
 import { claimsWith, headerWith, issuer, makeKey, mint, withSignature } from '../support/tokens.ts'
+import { until } from '../support/until.ts'
 
 const key = makeKey('ES256')
 const now_s = Math.floor(Date.now() / 1000)
@@ -47,9 +48,12 @@ t.test('an accepted token: its scopes and remaining lifetime', async (t) => {
   t.match(words, /allows +"orders:read profile"/)
   t.match(words, /Revocation was not checked/)
   t.match(json, { accepted: true, code: null, signature: 'good', expires_in_s: 300 })
-  const tolerance = { clockToleranceSeconds: 300 }
-  const lasting = await inspect(tokenWith({ exp: now_s - 2 }), tolerance)
-  t.match(lasting.words, /accepted until the clock tolerance of 300 seconds has passed/)
+  const tolerated = /accepted until the clock tolerance of 5 seconds has passed/
+  // A loaded machine may take seconds, in which the tolerance passes.
+  await until('a token that has just expired is accepted', async () => {
+    const exp = Math.floor(Date.now() / 1000) - 2
+    return tolerated.test((await inspect(tokenWith({ exp }))).words)
+  })
   const bound = await inspect(tokenWith({ cnf: { jkt: 'A'.repeat(43) } }))
   t.match(bound.words, /with a DPoP proof of the key that the token is bound to/)
   t.match(bound.json, { accepted: true, needs_proof: true })

@@ -63,6 +63,14 @@ t.test('the settings select polling or no revocations', async (t) => {
   const polling = await startVerifier(t, { GATEPASS_REVOCATIONS: 'poll' })
   await polling.feed.add('session', 'session-1', polling.now_s)
   await until('it is refused', async () => (await polling.verify()).status === 401)
+  await until('polls are as frequent as the settings say', async () => {
+    const count = polling.feed.snapshots
+    await until('the next poll', () => polling.feed.snapshots > count)
+    const sinceMs = performance.now()
+    await until('the poll after it', () => polling.feed.snapshots > count + 1)
+    // By default it would be 2.5 seconds or more.
+    return performance.now() - sinceMs < 2_000
+  })
   t.same(polling.feed.streamsFrom, [])
   t.match(await polling.metrics(), /gatepass_revocations_state\{state="polling"\} 1/)
 

@@ -19,6 +19,7 @@ import { build, type Image, withoutIgnored } from '../support/dockerfile.ts'
 import { postJson } from '../support/post-json.ts'
 import { run, TestProcess, untilStatus } from '../support/processes.ts'
 import { projectFiles, projectFolder, readManifest, readProjectFile } from '../support/project.ts'
+import { keyRotation } from '../support/services.ts'
 import { createTestFolder } from '../support/test-folder.ts'
 
 /** Builds the Dockerfile and starts its programs without a container engine. */
@@ -110,7 +111,8 @@ t.test('the image says what it is', async (t) => {
 t.test('issuer and verifier run, are healthy, write to the volume only, and stop', async (t) => {
   const before = fixedFiles()
   const [issuerAdmin, verifierAdmin] = [await freePort(), await freePort()]
-  const issuerEnv = { GATEPASS_PORT: '0', GATEPASS_ADMIN_PORT: String(issuerAdmin) }
+  const at = { GATEPASS_PORT: '0', GATEPASS_ADMIN_PORT: String(issuerAdmin) }
+  const issuerEnv = { ...keyRotation, ...at }
   const secret = 's'.repeat(32)
   const issuer = start(t, image.cmd, { ...issuerEnv, GATEPASS_SECRET: secret })
   const { url } = await issuer.ready()
@@ -126,7 +128,7 @@ t.test('issuer and verifier run, are healthy, write to the volume only, and stop
   t.equal(await healthOf(t, issuerEnv), 0)
   t.equal(await healthOf(t, verifierEnv), 0)
   const { keys } = (await (await fetch(jwksUrl)).json()) as { keys: unknown[] }
-  t.ok(keys.length > 0)
+  t.equal(keys.length, 1)
 
   t.equal(await issuer.stop(), 0, issuer.stderr)
   t.equal(await verifier.stop(), 0, verifier.stderr)
