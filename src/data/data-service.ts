@@ -51,6 +51,7 @@ export class DataService {
       codec: secrets === null ? plainValues : new FieldCipher(secrets),
       cache: new FieldCache(),
       clock,
+      searches: new Map(),
       onUnreadable() {
         observer?.unreadable()
         options.onUnreadable?.()

@@ -63,6 +63,8 @@ export interface FieldsContext {
   readonly codec: FieldCodec
   readonly cache: FieldCache
   readonly clock: Clock
+  /** Searches for a field that does not decrypt, by owner. Each reads all fields: up to 4 MB. */
+  readonly searches: Map<string, Promise<boolean>>
   /** Called for each value that does not decrypt: it was changed, or its secret is unknown. */
   onUnreadable(): void
 }
@@ -186,8 +188,20 @@ export class OwnedFields {
     return null
   }
 
-  /** Removes a field that does not decrypt, to make room for a new one. Returns false without such a field. */
-  async #removeUnreadable(): Promise<boolean> {
+  /**
+   * Removes a field that does not decrypt, to make room for a new one. Returns false without such a field.
+   * Writes that need room at the same time share a search.
+   */
+  #removeUnreadable(): Promise<boolean> {
+    const { searches } = this.#context
+    const key = fieldKey(this.owner, '')
+    const search =
+      searches.get(key) ?? this.#removeOneUnreadable().finally(() => searches.delete(key))
+    searches.set(key, search)
+    return search
+  }
+
+  async #removeOneUnreadable(): Promise<boolean> {
     const unreadable = await this.#unreadable('all')
     if (unreadable === null) return false
     const { store, clock } = this.#context

@@ -22,6 +22,7 @@ function open(t: Test, owner: DataOwner = { scope: 'session', id: randomId() }) 
         codec: new FieldCipher(secrets),
         cache: new FieldCache(),
         clock,
+        searches: new Map(),
         onUnreadable() {
           unreadable.count += 1
         },
@@ -123,4 +124,19 @@ t.test('a value that no secret decrypts is absent, reported, and replaceable', a
   await Promise.all(Array.from({ length: maxFields - 1 }, (_, n) => later.set(`later-${n}`, n)))
   t.equal((await later.getTexts('all')).size, maxFields, 'lost values take no room')
   await t.rejects(later.set('one-more', 1), { code: 'data_fields_exceeded' })
+})
+
+t.test('writes at once that find no room read all fields once', async (t) => {
+  const { fields, store } = open(t)
+  for (let n = 0; n < maxFields; n++) await fields.set(`f${n}`, n)
+  let reads = 0
+  const read = store.read.bind(store)
+  store.read = (...args) => {
+    reads += 1
+    return read(...args)
+  }
+  const writes = Array.from({ length: 50 }, (_, n) => fields.set(`more-${n}`, n))
+  const outcomes = await Promise.allSettled(writes)
+  t.ok(outcomes.every((one) => one.status === 'rejected'))
+  t.ok(reads <= 2, `${reads} reads`)
 })
