@@ -1,6 +1,6 @@
 import t from 'tap'
 import { normalizeTargetUri, targetBelow } from '../../../src/verifier/dpop/target-uri.ts'
-import fc from '../../support/properties.ts'
+import fc, { anyText } from '../../support/properties.ts'
 
 const same = [
   ['https://api.test', 'https://api.test/'],
@@ -99,6 +99,12 @@ const character = fc.record({
 })
 const path = fc.array(fc.array(character, { minLength: 1, maxLength: 6 }), { maxLength: 5 })
 
+const uriStart = fc.constantFrom('https://', 'HTTP://API.test:80', 'https://api.test:443/')
+const uriPart = fc.constantFrom(
+  ...['/', '/./', '/../', '//', '%2F', '%2e', '%C3%A4', '?', '#', '&a=b', '+', ';', '~', '.'],
+  ...['api', ':443', '@', '[::1]', '\\', '%', 'ä'],
+)
+
 const encodeCharacter = (text: string, isLower: boolean) => {
   const hex = text.charCodeAt(0).toString(16)
   return `%${isLower ? hex : hex.toUpperCase()}`
@@ -130,7 +136,8 @@ t.test(
     fc.assert(
       fc.property(
         fc.oneof(
-          fc.webUrl({ withQueryParameters: true, withFragments: true }),
+          fc.tuple(uriStart, fc.array(uriPart)).map(([start, parts]) => start + parts.join('')),
+          anyText.map((text) => `https://api.test/${encodeURIComponent(text)}`),
           fc.string().map((text) => `https://api.test/${text}`),
           fc.string(),
         ),
