@@ -235,6 +235,13 @@ export function clientAddressOf(request: FastifyRequest): string {
   return ip
 }
 
+const maxUserAgentLength = 256
+
+/** Returns the `User-Agent`, by which users recognize their devices, as far as it is stored. */
+export function userAgentOf({ headers }: FastifyRequest): string {
+  return (headers['user-agent'] ?? '').slice(0, maxUserAgentLength)
+}
+
 /** Returns the verified claims. The guard of the route refuses requests without them. */
 export function callerOf({ auth }: FastifyRequest): AccessTokenClaims {
   if (auth === null) throw new GatepassError('token_missing')

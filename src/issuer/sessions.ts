@@ -17,7 +17,6 @@ import type { SessionTokenContent, TokenMinter, TokenSet } from './token-minter.
 
 /** A login revokes the oldest sessions of a user beyond this number. */
 const maxSessionsPerUser = 100
-const maxUserAgentLength = 256
 
 /** How long sessions last. */
 export interface SessionPolicy extends RotationPolicy {
@@ -68,14 +67,13 @@ export class Sessions {
   }
 
   /** Returns a session that begins now. It exists once `create` has stored it. */
-  prepare({ userAgent, authTimeMs, ...rest }: NewSession): Session {
+  prepare({ authTimeMs, ...rest }: NewSession): Session {
     const nowMs = this.#clock.nowMs()
     const createdAtMs = authTimeMs ?? nowMs
     const { idleMs, maxMs } = this.#policy
     return {
       ...rest,
       sid: randomId(),
-      userAgent: userAgent.slice(0, maxUserAgentLength),
       createdAtMs,
       endsAtMs: createdAtMs + maxMs,
       expiresAtMs: Math.min(nowMs + idleMs, createdAtMs + maxMs),

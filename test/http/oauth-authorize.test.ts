@@ -93,6 +93,19 @@ t.test('a sign-in ends by the present session settings, not by those it began wi
   t.match(done.answer, { code: /^gpc_/ })
 })
 
+t.test('a code stores no more of the User-Agent than a session', async (t) => {
+  const issuer = await startOAuth(t)
+  const visitor = new Visitor(issuer)
+  await visitor.signIn(await visitor.authorize())
+  const headers = { 'user-agent': 'Phone/1.0'.padEnd(10_000, 'x') }
+  t.match((await visitor.authorize({}, headers)).answer, { code: /^gpc_/ })
+  const database = new DatabaseSync(issuer.sessionsPath)
+  const { longest } =
+    database.prepare('SELECT max(length(payload)) longest FROM one_time').get() ?? {}
+  database.close()
+  t.ok(Number(longest) < 1_000, `a payload of ${longest} characters`)
+})
+
 t.test('a sign-in cookie is no refresh token, and a forged one is ignored', async (t) => {
   const issuer = await startOAuth(t)
   const visitor = new Visitor(issuer)

@@ -51,8 +51,11 @@ export class Visitor {
   }
 
   /** Follows a link or a redirect of another site. */
-  authorize(changes: Readonly<Record<string, string | undefined>> = {}): Promise<Visited> {
-    return this.get(`/oauth/authorize?${formatForm({ ...goodRequest, ...changes })}`)
+  authorize(
+    changes: Readonly<Record<string, string | undefined>> = {},
+    headers: Fields = {},
+  ): Promise<Visited> {
+    return this.get(`/oauth/authorize?${formatForm({ ...goodRequest, ...changes })}`, headers)
   }
 
   get(url: string, headers: Fields = {}): Promise<Visited> {

@@ -12,7 +12,7 @@ import {
 import { scopesToGrant } from '../../oauth/consents.ts'
 import { type Form, formatForm, refuseRepeated } from '../../oauth/form.ts'
 import type { SignIn } from '../../oauth/sign-ins.ts'
-import { clientAddressOf } from '../app.ts'
+import { clientAddressOf, userAgentOf } from '../app.ts'
 import { maxCookieSeconds } from '../cookies.ts'
 import { OriginGuard } from '../cross-origin.ts'
 import { noteError } from '../error-handler.ts'
@@ -221,8 +221,7 @@ function authorizationRoutes(app: FastifyInstance, context: IssuerContext, pages
     pending: Pending,
     visitor: Omit<Visitor, 'userAgent'>,
   ): Promise<FastifyReply> {
-    const userAgent = request.headers['user-agent'] ?? ''
-    const whole = { ...visitor, userAgent }
+    const whole = { ...visitor, userAgent: userAgentOf(request) }
     const step = await authorization.proceed(pending, whole, auditOf(request))
     if (step.kind === 'redirect') return pages.redirect(reply, step.url)
     if (step.kind === 'consent') return askConsent(request, reply, pending, step.signIn)
@@ -359,7 +358,7 @@ function authorizationRoutes(app: FastifyInstance, context: IssuerContext, pages
         {
           username,
           password: form.password ?? '',
-          userAgent: request.headers['user-agent'] ?? '',
+          userAgent: userAgentOf(request),
           address: clientAddressOf(request),
           deviceToken: deviceCookie.read(request),
         },

@@ -5,7 +5,7 @@ import { isConfidential } from '../../issuer/clients.ts'
 import { type SessionResponse, sessionResponse, type TokenSet } from '../../issuer/token-minter.ts'
 import { readClientCredentials } from '../../oauth/client-authentication.ts'
 import { presentedToken } from '../../verifier/guard.ts'
-import { clientAddressOf } from '../app.ts'
+import { clientAddressOf, userAgentOf } from '../app.ts'
 import { maxCookieSeconds } from '../cookies.ts'
 import { letAnyPageRead } from '../cross-origin.ts'
 import type { IssuerContext } from '../issuer-app.ts'
@@ -101,7 +101,7 @@ export function signInRoutes(instance: FastifyInstance, context: IssuerContext):
           scope,
           clientId: client_id,
           resource,
-          userAgent: request.headers['user-agent'] ?? '',
+          userAgent: userAgentOf(request),
           address: clientAddressOf(request),
           deviceToken: deviceCookie.read(request),
           jkt,
