@@ -1,5 +1,5 @@
-import { join } from 'node:path'
 import { build } from 'esbuild'
+import { projectFolder } from './project-files.ts'
 
 export interface Bundle {
   /** The file name in dist/browser. */
@@ -27,7 +27,7 @@ const contents = {
 /** Bundles and minifies, for browsers of the last three years. */
 export async function bundle({ format, entry }: Bundle, outfile: string): Promise<void> {
   await build({
-    absWorkingDir: join(import.meta.dirname, '..'),
+    absWorkingDir: projectFolder,
     stdin: { contents: contents[format](entry), resolveDir: 'src/browser' },
     outfile,
     format,

@@ -13,9 +13,9 @@ import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { transformSync } from 'esbuild'
 import { bundle, bundles } from './browser-bundles.ts'
+import { projectFolder } from './project-files.ts'
 
-const top = join(import.meta.dirname, '..')
-const dist = join(top, 'dist')
+const dist = join(projectFolder, 'dist')
 const packages = join(dist, 'packages')
 
 /** The folders in src that are packages of their own, each with a package.json of its entry points. */
@@ -54,7 +54,7 @@ interface RootManifest {
 type Kind = '.js' | '.d.ts'
 type Conditions = Record<string, string | { types: string; default: string }>
 
-const root = readJson<RootManifest>(join(top, 'package.json'))
+const root = readJson<RootManifest>(join(projectFolder, 'package.json'))
 
 for (const module of Object.keys(publicModules)) {
   if (!existsSync(join(dist, `${module}.js`))) throw new Error(`dist/${module}.js does not exist`)
@@ -62,10 +62,10 @@ for (const module of Object.keys(publicModules)) {
 rmSync(packages, { recursive: true, force: true })
 mkdirSync(packages)
 for (const folder of libraries) await packLibrary(folder)
-npmPack(top)
+npmPack(projectFolder)
 
 async function packLibrary(folder: string): Promise<void> {
-  const source = join(top, 'src', folder)
+  const source = join(projectFolder, 'src', folder)
   const manifest = readJson<SourceManifest>(join(source, 'package.json'))
   const target = mkdtempSync(join(tmpdir(), 'gatepass-pack-'))
   try {
@@ -85,7 +85,7 @@ async function packLibrary(folder: string): Promise<void> {
     const published = publishedManifest(manifest, folder, hasCommonJs)
     write(join(target, 'package.json'), `${JSON.stringify(published, null, 2)}\n`)
     cpSync(join(source, 'README.md'), join(target, 'README.md'))
-    cpSync(join(top, 'LICENSE'), join(target, 'LICENSE'))
+    cpSync(join(projectFolder, 'LICENSE'), join(target, 'LICENSE'))
     npmPack(target)
   } finally {
     rmSync(target, { recursive: true })

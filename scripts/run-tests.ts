@@ -10,10 +10,10 @@ import { copyFileSync, globSync, mkdirSync } from 'node:fs'
 import { availableParallelism } from 'node:os'
 import { join, sep } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { projectFolder } from './project-files.ts'
 import { type TestNeeds, testNeeds } from './test-needs.ts'
 import { isInstalled, packageOf } from './test-packages.ts'
 
-const projectFolder = join(import.meta.dirname, '..')
 /** All test files load the same modules: the test library, its plugins and the sources. */
 const compileCache = join(projectFolder, 'node_modules/.cache/gatepass-tests')
 const isFast = process.argv.includes('--fast')
