@@ -19,7 +19,13 @@ interface BackoffRules {
   readonly memorySeconds: number
 }
 
-type LimitName = 'device' | 'account_in_network' | 'account' | 'network' | 'wide_network'
+type LimitName =
+  | 'device'
+  | 'known_devices'
+  | 'account_in_network'
+  | 'account'
+  | 'network'
+  | 'wide_network'
 
 interface LimitRules extends BackoffRules {
   /**
@@ -46,24 +52,31 @@ const manyUsers = {
   forgivenBySuccess: false,
 }
 
+/**
+ * At most 1,550 attempts in 24 hours. The pauses are short, because they also delay the owner's login. A
+ * login does not clear the limit: it would give an attacker fifty more attempts.
+ */
+const manyDevices: LimitRules = {
+  free: 50,
+  freeWindowSeconds: hourSeconds,
+  maxPauseSeconds: minuteSeconds,
+  memorySeconds: daySeconds,
+  forgivenBySuccess: false,
+}
+
 /** The limits on failed logins. docs/security.md explains each. */
 export const limitRules: Readonly<Record<LimitName, LimitRules>> = {
   /** An account, from a device with an earlier login to it. */
   device: oneUser,
+  /**
+   * An account, from all such devices: each login makes a device known, also that of a thief whose
+   * password was replaced since.
+   */
+  known_devices: manyDevices,
   /** An account, from one network: an attacker elsewhere does not affect the owner. */
   account_in_network: oneUser,
-  /**
-   * An account, from all unknown devices: at most 1,550 attempts in 24 hours. The pauses are short,
-   * because they also delay the owner's login on a new device. A login does not clear this limit:
-   * it would give an attacker fifty more attempts.
-   */
-  account: {
-    free: 50,
-    freeWindowSeconds: hourSeconds,
-    maxPauseSeconds: minuteSeconds,
-    memorySeconds: daySeconds,
-    forgivenBySuccess: false,
-  },
+  /** An account, from all unknown devices. */
+  account: manyDevices,
   /** One network, for all accounts. */
   network: { ...manyUsers, free: 100 },
   wide_network: { ...manyUsers, free: 1000 },
@@ -104,6 +117,7 @@ export class LoginThrottle {
     this.devices = new DeviceTokens(secrets)
     this.#limits = {
       device: backoff('device'),
+      known_devices: backoff('known_devices'),
       account_in_network: backoff('account_in_network'),
       account: backoff('account'),
       network: backoff('network'),
@@ -173,10 +187,15 @@ export class LoginThrottle {
     throw tooManyAttempts(Math.max(...waitsMs))
   }
 
-  /** A known device has a limit of its own, so that attackers elsewhere cannot lock its owner out. */
+  /** Known devices have limits of their own, so that attackers elsewhere cannot lock their owner out. */
   #limitKeys({ name, address, deviceToken }: LoginAttempt): readonly [LimitKey, ...LimitKey[]] {
     const deviceId = this.devices.knownId(deviceToken, name)
-    if (deviceId !== null) return [{ limit: 'device', key: this.#key(deviceId, name) }]
+    if (deviceId !== null) {
+      return [
+        { limit: 'device', key: this.#key(deviceId, name) },
+        { limit: 'known_devices', key: this.#key(name) },
+      ]
+    }
     const { narrow, wide } = networksOf(address)
     return [
       { limit: 'account_in_network', key: this.#key(narrow, name), network: narrow },
@@ -315,7 +334,7 @@ interface DeviceToken {
 
 /**
  * Tokens by which a device is recognized, `gpd_<id>.<mac>…`, with one MAC for each of the last login
- * names on it. A device token grants no access: the attempts of a recognized device only have a limit
+ * names on it. A device token grants no access: the attempts of recognized devices only have limits
  * of their own. A token that was made for one name is invalid for another.
  */
 export class DeviceTokens {

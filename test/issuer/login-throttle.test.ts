@@ -173,6 +173,22 @@ t.test('a known device has a limit of its own', async (t) => {
   t.equal(await fail(throttle, owner), 1, 'a thief of the device does not guess for long')
 })
 
+t.test('known devices have one limit together', async (t) => {
+  const { throttle, wait } = start(t)
+  // A thief has made each of them known by a login, before the password was replaced.
+  const known = () => ({ ...stranger, deviceToken: throttle.devices.remember(undefined, 'ada') })
+  let guesses = 0
+  for (let round = 0; round < 200; round += 1)
+    guesses += Number((await fail(throttle, known())) === 0)
+  t.equal(guesses, limitRules.known_devices.free + 1)
+  t.equal(await fail(throttle, known()), 1)
+  t.equal(await fail(throttle, elsewhere), 0, 'an unknown device has other limits')
+  wait(1)
+  await succeed(throttle, known())
+  t.equal(await fail(throttle, known()), 0)
+  t.equal(await fail(throttle, known()), 2, 'a login gives the thief no free guesses')
+})
+
 t.test('one password on many accounts exhausts the limit of the network', async (t) => {
   const { throttle, wait } = start(t)
   const spray = async (count: number, addressOf: (index: number) => string) => {
@@ -288,7 +304,7 @@ t.test('the store contains no names and no addresses', async (t) => {
   for (const { key } of db.prepare('SELECT key FROM counters').all()) {
     t.match(
       key,
-      /^login\.(device|account|account_in_network|network|wide_network)\.(free|level|pause):[\w-]{43}$/,
+      /^login\.(device|known_devices|account|account_in_network|network|wide_network)\.(free|level|pause):[\w-]{43}$/,
     )
   }
 })
