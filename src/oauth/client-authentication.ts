@@ -61,14 +61,18 @@ function ofClient(clientId: string | undefined, credentials: ClientCredentials):
   throw authenticationFailed('its client_id does not match')
 }
 
-/** HTTP Basic (RFC 7617), with both parts in form encoding (RFC 6749 §2.3.1). */
+/**
+ * HTTP Basic (RFC 7617), with both parts in form encoding. An empty secret counts as none (RFC 6749
+ * §2.3.1): some libraries send it for every public client.
+ */
 function readBasic(authorization: string): ClientCredentials {
   const encoded = /^basic +([\w+/-]+={0,2})$/i.exec(authorization)?.[1]
   const text = encoded === undefined ? '' : Buffer.from(encoded, 'base64').toString()
   const colon = text.indexOf(':')
   if (colon < 1) throw authenticationFailed('its Authorization is not an acceptable Basic')
   const [clientId, secret] = [text.slice(0, colon), text.slice(colon + 1)].map(decodeFormText)
-  if (!clientId || !secret) throw authenticationFailed('its id or secret is empty or malformed')
+  if (!clientId || secret === undefined) throw authenticationFailed('its id or secret is malformed')
+  if (secret === '') return { method: 'none', clientId }
   return { method: 'client_secret_basic', clientId, secret }
 }
 
@@ -79,11 +83,11 @@ function readAssertion(text: string, type: string | undefined): ClientCredential
   return { method: 'private_key_jwt', clientId: assertion.clientId, assertion }
 }
 
-function decodeFormText(text: string): string {
+function decodeFormText(text: string): string | undefined {
   try {
     return decodeURIComponent(text.replaceAll('+', ' '))
   } catch {
-    return ''
+    return undefined
   }
 }
 

@@ -5,6 +5,7 @@ import { createVerifier } from '../../src/verifier/verifier.ts'
 import { makeProof, makeProofKey } from '../support/dpop.ts'
 import { audience, bearer, claimsOf, issuerUrl, password } from '../support/issuer.ts'
 import { backend, basic, billing, first, reports, second, startOAuth } from '../support/oauth.ts'
+import { signInThrough, Visitor } from '../support/visitor.ts'
 
 const credentials = { grant_type: 'client_credentials' }
 
@@ -63,6 +64,8 @@ t.test('each way to authenticate is the only one of its client', async (t) => {
     [{ ...credentials, client_id: 'web' }, basic('billing', first.secret)],
     [{ ...credentials }, { authorization: 'Bearer x' }],
     [{ ...credentials }, { authorization: 'Basic ???' }],
+    [{ ...credentials }, basic('billing', '')],
+    [{ ...credentials, client_id: 'web' }, basic('spa', '')],
     [{ ...credentials }, {}],
   ] as const) {
     const { status, body, headers: answered } = await token(fields, headers)
@@ -90,6 +93,17 @@ t.test('a client may use its configured grants only', async (t) => {
     })
   }
   t.match((await login({ client_id: 'spa' })).json(), { code: 'grant_not_allowed' })
+})
+
+t.test('a public client may send Basic with an empty secret (RFC 6749 §2.3.1)', async (t) => {
+  const issuer = await startOAuth(t)
+  const { refresh_token = '' } = await signInThrough(issuer, new Visitor(issuer))
+  const headers = basic('spa', '')
+  t.match(await issuer.token({ grant_type: 'refresh_token', refresh_token }, headers), {
+    status: 200,
+    body: { refresh_token: /^gpr_/ },
+  })
+  t.match(await issuer.introspect({ token: refresh_token }, headers), { status: 401 })
 })
 
 t.test('a refresh at /oauth/token follows the rules of /refresh', async (t) => {
