@@ -1,8 +1,10 @@
 import { ServerResponse } from 'node:http'
+import { memoryUsage } from 'node:process'
 import { createLocalJWKSet, decodeJwt, decodeProtectedHeader, jwtVerify } from 'jose'
 import t, { type Test } from 'tap'
 import { randomId } from '../../src/core/secrets.ts'
 import { SqliteSessionStore } from '../../src/stores/sqlite/session-store.ts'
+import { collectGarbage } from '../support/garbage.ts'
 import { bearer, issuerUrl, startIssuer, type TestIssuer } from '../support/issuer.ts'
 import { policy } from '../support/sessions.ts'
 
@@ -299,6 +301,27 @@ t.test('many revocations at once do not block the event loop', async (t) => {
   )
   const most = Math.max(...signed)
   t.ok(most > 0 && most <= 25, `in one turn at most ${most} events are signed`)
+})
+
+t.test('an issuer keeps the texts of the newest events only', async (t) => {
+  const issuer = await startIssuer(t, { algorithm: 'ML-DSA-44' })
+  const { clock, sessions, revocations } = issuer
+  const stream = await follow(t, issuer)
+  await stream.untilHeartbeat()
+  const revoke = async (count: number) => {
+    const kept = [clock.nowMs(), policy.revokedKeptMs] as const
+    for (let n = 0; n < count; n += 100) {
+      const ids = Array.from({ length: 100 }, randomId)
+      await Promise.all(ids.map((id) => sessions.appendRevocation('session', id, ...kept)))
+      await revocations.refreshNow()
+    }
+    while ((await stream.next())?.id !== revocations.position);
+    collectGarbage()
+    return memoryUsage().heapUsed
+  }
+  const before = await revoke(600)
+  const grown = (await revoke(2_000)) - before
+  t.ok(grown < 4 * 1024 ** 2, `2,000 events of 5 KB each take ${grown} bytes`)
 })
 
 t.test('revocations of one replica reach the stream of another, in order', async (t) => {

@@ -3,6 +3,7 @@ import { setImmediate } from 'node:timers/promises'
 import type { FastifyInstance } from 'fastify'
 import { nowSeconds } from '../../core/clock.ts'
 import { GatepassError } from '../../core/errors.ts'
+import { LruCache } from '../../core/lru-cache.ts'
 import { NetworkLimits } from '../../core/networks.ts'
 import type { Issuer } from '../../issuer/issuer.ts'
 import {
@@ -144,14 +145,8 @@ class RevocationStreams {
   readonly #slots = Array.from({ length: heartbeatSlots }, () => new Set<ServerResponse>())
   #opened = 0
   #turn = 0
-  /**
-   * The text of each event. Each is kept with the key that signed it: a revoked key must not be
-   * used.
-   */
-  readonly #texts = new WeakMap<
-    RevocationEvent,
-    { readonly kid: string; readonly text: Promise<string> }
-  >()
+  /** The texts of the newest events, by the key that signed each: a revoked key must not be used. */
+  readonly #texts = new LruCache<Promise<string>>(2 * maxMissed)
   readonly #heartbeat: NodeJS.Timeout
   /** The last of the jobs that write events. They run one after the other, which keeps the order. */
   #lastJob = Promise.resolve()
@@ -232,13 +227,11 @@ class RevocationStreams {
   #textOf(entry: RevocationEvent): Promise<string> {
     const { policy, clock, signingKey } = this.#issuer
     const key = signingKey()
-    const known = this.#texts.get(entry)
-    if (known?.kid === key.kid) return known.text
-    const text = signRevocationEvent(entry, policy.issuer, nowSeconds(clock), key).then(
-      (token) => `id: ${entry.position}\nevent: revocation\ndata: ${token}\n\n`,
-    )
-    this.#texts.set(entry, { kid: key.kid, text })
-    return text
+    const { position, previous } = entry
+    return this.#texts.getOrAdd(`${key.kid} ${previous} ${position}`, async () => {
+      const token = await signRevocationEvent(entry, policy.issuer, nowSeconds(clock), key)
+      return `id: ${position}\nevent: revocation\ndata: ${token}\n\n`
+    })
   }
 }
 
