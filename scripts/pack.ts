@@ -40,7 +40,7 @@ const publicModules: Readonly<Record<string, string>> = {
 interface SourceManifest {
   readonly name: string
   readonly exports: Readonly<Record<string, string>>
-  readonly dependencies?: Readonly<Record<string, string>>
+  readonly peerDependencies?: Readonly<Record<string, string>>
 }
 
 interface RootManifest {
@@ -72,7 +72,7 @@ async function packLibrary(folder: string): Promise<void> {
     const entries = Object.values(manifest.exports).map((path) => join(folder, path.slice(0, -3)))
     const hasCommonJs = withCommonJs.includes(manifest.name)
     for (const kind of ['.js', '.d.ts'] as const) {
-      for (const [path, text] of modulesOf(entries, kind, manifest.dependencies)) {
+      for (const [path, text] of modulesOf(entries, kind, manifest.peerDependencies)) {
         write(join(target, 'dist', path + kind), text)
         if (hasCommonJs)
           write(join(target, 'cjs', path + kind), kind === '.js' ? toCommonJs(text) : text)
@@ -96,7 +96,7 @@ async function packLibrary(folder: string): Promise<void> {
 function modulesOf(
   entries: readonly string[],
   kind: Kind,
-  dependencies: Readonly<Record<string, string>> = {},
+  peers: Readonly<Record<string, string>> = {},
 ): Map<string, string> {
   const modules = new Map<string, string>()
   const add = (path: string) => {
@@ -109,7 +109,7 @@ function modulesOf(
       .replaceAll(/(['"])(\.{1,2}\/[\w./-]+)\.[jt]s\1/g, (_match, _quote, to: string) => {
         const module = join(dirname(path), to)
         const name = publicModules[module]
-        if (name !== undefined && isWithin(name, dependencies)) return `'${name}'`
+        if (name !== undefined && isWithin(name, peers)) return `'${name}'`
         found.push(module)
         return `'${to}.js'`
       })
@@ -123,9 +123,9 @@ function modulesOf(
   return modules
 }
 
-/** Whether a name such as `@gatepass/verifier/fastify` leads into one of the dependencies. */
-function isWithin(name: string, dependencies: Readonly<Record<string, string>>): boolean {
-  return Object.keys(dependencies).some((one) => name === one || name.startsWith(`${one}/`))
+/** Whether a name such as `@gatepass/verifier/fastify` leads into one of the peers. */
+function isWithin(name: string, peers: Readonly<Record<string, string>>): boolean {
+  return Object.keys(peers).some((one) => name === one || name.startsWith(`${one}/`))
 }
 
 function toCommonJs(text: string): string {
@@ -134,9 +134,10 @@ function toCommonJs(text: string): string {
 
 function publishedManifest(manifest: SourceManifest, folder: string, hasCommonJs: boolean) {
   const { private: _, ...kept } = manifest as SourceManifest & { private: true }
-  const dependencies = Object.keys(manifest.dependencies ?? {}).map((name) => [
+  // `*` is a package of this repository.
+  const peers = Object.entries(manifest.peerDependencies ?? {}).map(([name, range]) => [
     name,
-    `^${root.version}`,
+    range === '*' ? `^${root.version}` : range,
   ])
   const exports: Record<string, string | Conditions> = {}
   for (const [name, path] of Object.entries(manifest.exports)) {
@@ -151,7 +152,7 @@ function publishedManifest(manifest: SourceManifest, folder: string, hasCommonJs
     repository: { ...root.repository, directory: `src/${folder}` },
     bugs: root.bugs,
     exports: { ...exports, './package.json': './package.json' },
-    ...(dependencies.length > 0 && { dependencies: Object.fromEntries(dependencies) }),
+    ...(peers.length > 0 && { peerDependencies: Object.fromEntries(peers) }),
   }
 }
 
