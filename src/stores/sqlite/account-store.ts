@@ -38,6 +38,8 @@ export class SqliteAccountStore implements AccountStore {
   /** @throws `store_unavailable`, `migration_failed` */
   constructor(path: string) {
     this.#db = new SqliteDatabase(path, schema)
+    // A replaced password hash leaves the file.
+    this.#db.prepare('PRAGMA secure_delete = ON').get()
     // A taken name is an outcome, not an error: an error would fail the whole group of writes.
     this.#insert = this.#db.prepareChange(
       `INSERT INTO accounts (${accountColumns}) VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`,

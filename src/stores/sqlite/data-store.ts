@@ -57,6 +57,8 @@ export class SqliteDataStore implements DataStore {
   constructor(path: string) {
     const db = new SqliteDatabase(path, schema)
     this.#db = db
+    // Deleted values leave the file.
+    db.prepare('PRAGMA secure_delete = ON').get()
     this.#owner = db.prepare('SELECT expires_at_ms, ended FROM data_owners WHERE owner = ?')
     this.#setOwner = db.prepareChange(
       'INSERT OR REPLACE INTO data_owners (owner, expires_at_ms, ended) VALUES (?, ?, ?)',

@@ -1,7 +1,8 @@
+import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { SqliteAccountStore } from '../../../src/stores/sqlite/account-store.ts'
-import { account } from '../../support/accounts.ts'
+import { account, someHash } from '../../support/accounts.ts'
 import { closedWith } from '../../support/closed-with.ts'
 import { createTestFolder } from '../../support/test-folder.ts'
 import { accountStoreContract } from '../account-store-contract.ts'
@@ -31,4 +32,22 @@ t.test('two processes share the login names', async (t) => {
   await one.create([alice])
   t.strictSame(await other.findBySub(alice.sub), alice)
   t.strictSame(await other.create([account()]), ['alice'])
+})
+
+t.test('a replaced password hash leaves the file', async (t) => {
+  const path = join(createTestFolder(t), 'accounts.db')
+  const store = new SqliteAccountStore(path)
+  const names = ['alice', 'bob', 'carol']
+  await store.create(
+    names.map((name) =>
+      account({ sub: name, loginName: name, passwordHash: `${someHash}${name}` }),
+    ),
+  )
+  await store.setPasswordHash('bob', `$argon2id$${'x'.repeat(90)}`, 2)
+  await store.close()
+  const bytes = readFileSync(path)
+  t.strictSame(
+    names.filter((name) => bytes.includes(`${someHash}${name}`)),
+    ['alice', 'carol'],
+  )
 })

@@ -1,3 +1,5 @@
+import { randomBytes } from 'node:crypto'
+import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { randomId } from '../../../src/core/secrets.ts'
@@ -49,4 +51,26 @@ t.test('expired data is removed in small batches, and data of ended owners at on
   const db = closedWith(t, new DatabaseSync(file))
   t.equal(db.prepare('SELECT count(*) AS n FROM data_fields').get()?.n, 1)
   t.equal(db.prepare('SELECT count(*) AS n FROM data_owners').get()?.n, 2)
+})
+
+t.test('values that are replaced, removed, ended or expired leave the file', async (t) => {
+  const file = path()
+  const store = new SqliteDataStore(file)
+  const removed = write({ owner: newOwner(), value: randomBytes(1_000) })
+  const ended = write({ owner: newOwner(), value: randomBytes(60_000) })
+  const expired = write({ owner: newOwner(), value: randomBytes(5_000), expiresAtMs: t0 + 1 })
+  const replaced = write({ owner: newOwner(), value: randomBytes(5_000) })
+  const kept = write({ ...replaced, version: 'b', value: randomBytes(100) })
+  const all = [removed, ended, expired, replaced, kept]
+  for (const one of all) await store.write(one)
+  await store.remove({ owner: removed.owner, field: removed.field, nowMs: t0 })
+  await store.end(ended.owner, t0, t0)
+  await store.removeExpired(t0 + 10, 10)
+  await store.close()
+  const bytes = readFileSync(file)
+  const isLeft = ({ value }: typeof kept) =>
+    Array.from({ length: value.length / 50 }, (_, at) =>
+      value.subarray(50 * at, 50 * at + 50),
+    ).some((part) => bytes.includes(part))
+  t.strictSame(all.map(isLeft), [false, false, false, false, true])
 })
