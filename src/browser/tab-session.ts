@@ -74,7 +74,7 @@ export class TabSession {
   async refresh(stale: AccessToken | null): Promise<AccessToken | null> {
     if (this.#token !== stale) return this.#token
     this.#refreshing ??= Promise.race([
-      this.#platform.withLock(this.#name, maxLockWaitMs, () => this.#refresh(stale)),
+      this.#locked(() => this.#refresh(stale)),
       // The turn of this tab may come seconds after another tab has shared its result.
       new Promise<AccessToken | null>((resolve) => {
         this.#answer = resolve
@@ -86,9 +86,9 @@ export class TabSession {
   }
 
   /** Signs in under the lock: the cookie of a concurrent refresh must not replace the new cookie. */
-  async signIn(login: RequestInit): Promise<void> {
-    await this.#platform.withLock(this.#name, maxLockWaitMs, async () => {
-      if (this.#attempt.isSigningOut) await this.#calls.post('/logout', {}).catch(ignore)
+  signIn(login: RequestInit): Promise<void> {
+    return this.#locked(async () => {
+      await this.#notifyIssuer().catch(ignore)
       const token = await this.#request('/login', login)
       this.#attempt.clear()
       this.#adopt(token)
@@ -102,7 +102,7 @@ export class TabSession {
     const token = this.#token
     this.#attempt.signOut()
     this.#end(token?.response.session_id ?? '')
-    await this.#notifyIssuer(token)
+    await this.#locked(() => this.#notifyIssuer(token))
   }
 
   close(): void {
@@ -140,13 +140,20 @@ export class TabSession {
     }
     if (attempt.isSigningOut) {
       this.#forget(session)
-      await this.#notifyIssuer(null).catch(ignore)
+      await this.#notifyIssuer().catch(ignore)
     }
     return this.#token
   }
 
-  /** Ends the session at the issuer, unless a sign-in happens before. */
-  async #notifyIssuer(token: AccessToken | null): Promise<void> {
+  #locked<T>(work: () => Promise<T>): Promise<T> {
+    return this.#platform.withLock(this.#name, maxLockWaitMs, work)
+  }
+
+  /**
+   * Ends the session at the issuer, unless a sign-in happens before. Called under the lock: a late response
+   * must not delete the cookie of the next sign-in.
+   */
+  async #notifyIssuer(token?: AccessToken | null): Promise<void> {
     const attempt = this.#attempt
     try {
       await this.#calls.retry(
@@ -227,7 +234,7 @@ export class TabSession {
   /** @param wasAway whether the tab may have missed messages of other tabs */
   async #wake(wasAway: boolean): Promise<void> {
     this.#endPause()
-    if (this.#attempt.isSigningOut) return this.#notifyIssuer(null)
+    if (this.#attempt.isSigningOut) return this.#locked(() => this.#notifyIssuer())
     // A refresh in progress may have been answered while the tab was away.
     await this.#refreshing?.catch(ignore)
     if (wasAway || this.#token?.isDue) await this.refresh(this.#token)

@@ -176,6 +176,21 @@ t.test('a sign-in after an unconfirmed sign-out is kept', async (t) => {
   t.equal((await world.until(first.client.fetch(me))).status, 200)
 })
 
+t.test('a response to a sign-out that arrives late does not undo the next sign-in', async (t) => {
+  for (const signsIn of ['the same tab', 'another tab']) {
+    const { world, first, tabs } = await withTabs(2)
+    world.latencyMs = 1_000
+    const signedOut = first.client.logout()
+    await world.advance(100)
+    world.latencyMs = 20
+    const tab = (signsIn === 'another tab' && tabs[1]) || first
+    await world.until(tab.client.login({ ...ada, username: 'bob' }))
+    await world.until(signedOut)
+    await world.advance(400_000)
+    t.equal((await world.until(tab.client.fetch(me))).status, 200, signsIn)
+  }
+})
+
 t.test('sign-out on all devices', async (t) => {
   const { world, tabs, first } = await withTabs(2)
   const { cookie } = world
