@@ -224,13 +224,16 @@ export class Sessions {
     const { revokedKeptMs } = this.#policy
     const nowMs = this.#clock.nowMs()
     let count = 0
-    for await (const sids of this.#store.endCreatedBefore(beforeMs, nowMs, revokedKeptMs)) {
-      count += sids.length
-      for (const sid of sids) {
-        if (await hasRecipient(sid))
-          await this.#store.appendRevocation('session', sid, nowMs, revokedKeptMs)
+    // A code may start a session, as old as its sign-in, until that sign-in has ended. The second pass ends it.
+    for (let pass = 1; pass <= 2; pass += 1) {
+      for await (const sids of this.#store.endCreatedBefore(beforeMs, nowMs, revokedKeptMs)) {
+        count += sids.length
+        for (const sid of sids) {
+          if (await hasRecipient(sid))
+            await this.#store.appendRevocation('session', sid, nowMs, revokedKeptMs)
+        }
+        await onRevoked(sids)
       }
-      await onRevoked(sids)
     }
     await this.#store.appendRevocation('all', '', this.#clock.nowMs(), revokedKeptMs)
     return count

@@ -2,7 +2,7 @@ import t from 'tap'
 import type { AuditEvent, AuditFields } from '../../src/issuer/audit.ts'
 import { signInClientId } from '../../src/issuer/clients.ts'
 import { Sessions } from '../../src/issuer/sessions.ts'
-import { SqliteSessionStore } from '../../src/stores/sqlite/session-store.ts'
+import { numberOf, SqliteSessionStore } from '../../src/stores/sqlite/session-store.ts'
 import { FakeClock } from '../support/clock.ts'
 import { policy, session, t0 } from '../support/sessions.ts'
 
@@ -108,4 +108,30 @@ t.test('refreshes of a disabled account at once report each ended session once',
     counts.reduce((sum = 0, count = 0) => sum + count, 0),
     3,
   )
+})
+
+t.test('a session that a code starts while older sessions are ended is ended too', async (t) => {
+  const store = new SqliteSessionStore(':memory:')
+  t.teardown(() => store.close())
+  const sessions = new Sessions({
+    store,
+    policy: { ...policy, maxMs: 86_400_000 },
+    clock: new FakeClock(t0),
+    checkClock: async () => {},
+  })
+  // In the order in which the store ends them, 500 at a time.
+  const sids = Array.from({ length: 502 }, (_, n) => `session ${n}`)
+  const [started = '', ...others] = sids.toSorted((a, b) => (numberOf(a) < numberOf(b) ? -1 : 1))
+  const signIn = others.at(-1) ?? ''
+  for (const sid of others) await store.create(session({ sid }))
+  const batches: (readonly string[])[] = []
+  const onRevoked = async (ended: readonly string[]) => {
+    if (batches.push(ended) > 1) return
+    t.ok(await sessions.find(signIn), 'the sign-in, and so its code, is still valid')
+    await store.create(session({ sid: started }))
+  }
+  const count = await sessions.revokeCreatedBefore(t0 + 1, onRevoked, async () => false)
+  t.equal(await sessions.find(started), null)
+  t.equal(count, 502)
+  t.same(batches.slice(1), [[signIn], [started]])
 })
