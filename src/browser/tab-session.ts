@@ -88,7 +88,7 @@ export class TabSession {
   /** Signs in under the lock: the cookie of a concurrent refresh must not replace the new cookie. */
   signIn(login: RequestInit): Promise<void> {
     return this.#locked(async () => {
-      await this.#notifyIssuer().catch(ignore)
+      if (this.#attempt.isSigningOut) await this.#calls.post('/logout', {}).catch(ignore)
       const token = await this.#request('/login', login)
       this.#attempt.clear()
       this.#adopt(token)

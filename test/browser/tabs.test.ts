@@ -176,6 +176,19 @@ t.test('a sign-in after an unconfirmed sign-out is kept', async (t) => {
   t.equal((await world.until(first.client.fetch(me))).status, 200)
 })
 
+t.test('a sign-in waits for one attempt of an unconfirmed sign-out', async (t) => {
+  const { world, first } = await withTabs(1)
+  world.fate = ({ url }) => (url.endsWith('/logout') ? 'request lost' : 'fine')
+  await t.rejects(world.until(first.client.logout()))
+  const sent: string[] = []
+  world.fate = ({ url }) => {
+    sent.push(new URL(url).pathname)
+    return url.endsWith('/logout') ? 'request lost' : 'fine'
+  }
+  await world.until(first.client.login({ ...ada, username: 'bob' }))
+  t.same(sent, ['/logout', '/login'])
+})
+
 t.test('a response to a sign-out that arrives late does not undo the next sign-in', async (t) => {
   for (const signsIn of ['the same tab', 'another tab']) {
     const { world, first, tabs } = await withTabs(2)
