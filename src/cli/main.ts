@@ -2,13 +2,13 @@
 import { executionAsyncResource } from 'node:async_hooks'
 import { setFlagsFromString } from 'node:v8'
 
-/** The service needs a later Node than the verifier library. */
-const minNodeVersion = 24
+/** The first version with Argon2. The verifier library needs less. */
+const minNodeVersion = '24.7'
 const { node } = process.versions
 const keptTicks: object[] = []
 
 // An older Node cannot load the program, so it is imported below.
-if (Number.parseInt(node, 10) < minNodeVersion) {
+if (node.localeCompare(minNodeVersion, 'en', { numeric: true }) < 0) {
   const needed = `The service needs Node ${minNodeVersion} or later.`
   process.stderr.write(`gatepass: ${needed} This is Node ${node}. (config_invalid)\n`)
   process.exitCode = 2

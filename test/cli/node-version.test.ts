@@ -1,13 +1,37 @@
 import t from 'tap'
 import { run } from '../support/processes.ts'
+import { readManifest } from '../support/project.ts'
 import { runtime } from '../support/runtimes.ts'
+
+const { engines } = readManifest()
+const required = engines.node.replace('>=', '')
+
+function refusal(version: string): RegExp {
+  const needed = `The service needs Node ${required} or later.`
+  return RegExp(`^gatepass: ${needed} This is Node ${version}. \\(config_invalid\\)\n$`)
+}
 
 t.test('an older Node gets an error message', async (t) => {
   const command = [runtime.node22(), 'src/cli/main.ts']
   const { code, stderr } = await run(t, ['--help'], { command, cwd: process.cwd() })
   t.equal(code, 2)
-  t.match(
-    stderr,
-    /^gatepass: The service needs Node 24 or later\. This is Node 22\.\d+\.\d+\. \(config_invalid\)\n$/,
-  )
+  t.match(stderr, refusal(String.raw`22\.\d+\.\d+`))
+})
+
+t.test('a Node without Argon2 is refused, because nobody could sign in', async (t) => {
+  const help = async (node: string) => {
+    const versions = `{ value: { ...process.versions, node: '${node}' } }`
+    const program = `Object.defineProperty(process, 'versions', ${versions})`
+    const preload = `--import=data:text/javascript,${encodeURIComponent(program)}`
+    const command = [process.execPath, preload, 'src/cli/main.ts']
+    return await run(t, ['--help'], { command, cwd: process.cwd() })
+  }
+  for (const version of ['24.0.0', '24.6.0']) {
+    const { code, stderr } = await help(version)
+    t.equal(code, 2, version)
+    t.match(stderr, refusal(version))
+  }
+  for (const version of ['24.7.0', '24.10.0', '26.0.0']) {
+    t.equal((await help(version)).code, 0, version)
+  }
 })

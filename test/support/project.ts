@@ -9,6 +9,7 @@ export function readProjectFile(path: string): string {
 }
 
 interface Manifest {
+  readonly engines: { readonly node: string }
   readonly dependencies: Readonly<Record<string, string>>
 }
 
