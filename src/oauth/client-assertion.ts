@@ -131,8 +131,12 @@ export class ClientKeys {
       await keys.refresh(kid)
       found = keys.find(kid, alg)
     }
-    if (found === 'keys_unavailable')
-      throw new GatepassError('keys_unavailable', { retryAfterSeconds: 1 })
+    if (found === 'keys_unavailable') {
+      const { lastError } = keys.status()
+      const what = `the keys of the client ${client.client_id} cannot be fetched`
+      const cause = lastError === null ? undefined : new Error(`${what}: ${lastError}`)
+      throw new GatepassError('keys_unavailable', { retryAfterSeconds: 1, cause })
+    }
     if (typeof found === 'string') throw authenticationFailed('its key is not known for its alg')
     return found
   }

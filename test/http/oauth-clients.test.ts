@@ -360,8 +360,13 @@ t.test('a client that is removed from the settings loses its fetched keys', asyn
 
 t.test('while the keys of a client cannot be fetched, it gets 503 and Retry-After', async (t) => {
   const server = await JwksServer.open(t, respond(500, ''))
-  const { token, clock } = await startOAuth(t, { clients: [signingWith(server)] })
+  const { token, clock, lines } = await startOAuth(t, { clients: [signingWith(server)] })
   const answer = await sender({ token, clock })()
   t.match(answer, { status: 503, body: { error: 'temporarily_unavailable' } })
   t.equal(answer.headers['retry-after'], '1')
+  t.match(
+    lines.find(({ msg }) => msg === 'failed'),
+    { err: { message: /^the keys of the client signing cannot be fetched: .*500/ } },
+    'the log has the reason',
+  )
 })
