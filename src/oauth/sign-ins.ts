@@ -1,6 +1,6 @@
 import type { Clock } from '../core/clock.ts'
 import { isGatepassError } from '../core/errors.ts'
-import { DerivedMac, type Secrets } from '../core/secrets.ts'
+import { DerivedMac, digestText, type Secrets } from '../core/secrets.ts'
 import type { Audit } from '../issuer/audit.ts'
 import { signInClientId } from '../issuer/clients.ts'
 import type { Login, PasswordAttempt } from '../issuer/login.ts'
@@ -8,8 +8,8 @@ import type { Sessions } from '../issuer/sessions.ts'
 import { isActive } from '../issuer/users.ts'
 import type { Account, AccountStore, Session, SessionStore } from '../stores/ports.ts'
 
-/** Maximum number of earlier sign-ins that a sign-in continues. */
-const maxEarlier = 100
+/** Maximum number of sign-ins, the last and those before it, that a browser remembers of a user. */
+const maxTimes = 100
 const tokenPattern = /^gpi_([\w-]{22})\.([\w-]{43})$/
 
 /** A user who has signed in at the issuer, in one browser. */
@@ -75,7 +75,7 @@ export class SignIns {
       userAgent: attempt.userAgent,
       jkt: null,
     })
-    await this.#rememberReplaced(previous, session)
+    await this.#rememberTime(session, previous)
     await sessions.create(session, audit)
     await login.confirm(session.sid, account, attempt.password, audit)
     const { sid, sub, amr, createdAtMs, expiresAtMs } = session
@@ -96,9 +96,11 @@ export class SignIns {
    * @throws `store_unavailable`
    */
   async find(token: string | undefined): Promise<SignIn | null> {
-    const session = await this.#sessionOf(token)
+    const { sessions, accounts } = this.#options
+    const sid = this.#sidOf(token)
+    const session = sid === null ? null : await sessions.find(sid)
     if (session === null) return null
-    const account = await this.#options.accounts.findBySub(session.sub)
+    const account = await accounts.findBySub(session.sub)
     if (!isActive(account)) return null
     return { sid: session.sid, account, amr: session.amr, authTimeMs: session.createdAtMs }
   }
@@ -109,22 +111,28 @@ export class SignIns {
    *
    * @throws `store_unavailable`
    */
-  async authTimesMs({ sid, authTimeMs }: Pick<SignIn, 'sid' | 'authTimeMs'>): Promise<number[]> {
-    const { store, clock } = this.#options
-    const earlier = await store.findOneTime(earlierIdOf(sid), clock.nowMs())
-    return [authTimeMs, ...(earlier === null ? [] : (JSON.parse(earlier) as number[]))]
+  async authTimesMs({ sid, account, authTimeMs }: SignIn): Promise<number[]> {
+    // A fail-over of the store may have lost what it remembered.
+    return [authTimeMs, ...(await this.#timesOf(sid, account.sub))]
   }
 
   /**
-   * Remembers the sign-ins of the same user that a new sign-in replaces, so that a sign-out also ends
-   * the sessions that applications started from them.
+   * Remembers a sign-in, and those of the same user that it replaces, so that a sign-out also ends the
+   * sessions that applications started from them. The form may be sent twice, so the sign-in that it
+   * replaces may have ended.
    */
-  async #rememberReplaced(previous: string | undefined, { sid, sub, expiresAtMs }: Session) {
-    const before = await this.#sessionOf(previous)
-    if (before?.sub !== sub) return
-    const earlier = await this.authTimesMs({ sid: before.sid, authTimeMs: before.createdAtMs })
-    const times = earlier.slice(0, maxEarlier)
-    await this.#options.store.putOneTime(earlierIdOf(sid), JSON.stringify(times), expiresAtMs)
+  async #rememberTime({ sid, sub, createdAtMs, expiresAtMs }: Session, previous?: string) {
+    const before = this.#sidOf(previous)
+    const earlier = before === null ? [] : await this.#timesOf(before, sub)
+    const times = JSON.stringify([createdAtMs, ...earlier].slice(0, maxTimes))
+    await this.#options.store.putOneTime(timesIdOf(sid, sub), times, expiresAtMs)
+  }
+
+  /** Empty for another user. */
+  async #timesOf(sid: string, sub: string): Promise<number[]> {
+    const { store, clock } = this.#options
+    const times = await store.findOneTime(timesIdOf(sid, sub), clock.nowMs())
+    return times === null ? [] : JSON.parse(times)
   }
 
   /** Ends the sign-in that a new sign-in replaces. Its cookie is overwritten in any case. */
@@ -136,11 +144,6 @@ export class SignIns {
     })
   }
 
-  async #sessionOf(token: string | undefined): Promise<Session | null> {
-    const sid = this.#sidOf(token)
-    return sid === null ? null : this.#options.sessions.find(sid)
-  }
-
   #sidOf(token = ''): string | null {
     const [, sid, mac] = tokenPattern.exec(token) ?? []
     if (sid === undefined || mac === undefined) return null
@@ -148,6 +151,6 @@ export class SignIns {
   }
 }
 
-function earlierIdOf(sid: string): string {
-  return `sign_in.${sid}.earlier`
+function timesIdOf(sid: string, sub: string): string {
+  return `sign_in.${digestText(JSON.stringify([sid, sub]))}`
 }

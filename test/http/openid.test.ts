@@ -222,6 +222,21 @@ t.test('a sign-out also ends the sessions from before the user signed in again',
   t.equal((await me()).statusCode, 200)
 })
 
+t.test('the form of a sign-in may be sent twice, and a sign-out still ends all', async (t) => {
+  const issuer = await startOAuth(t, { clients: all })
+  const visitor = new Visitor(issuer)
+  const { refresh_token = '' } = await signInThrough(issuer, visitor)
+  issuer.clock.advance_s(1)
+  const page = await visitor.authorize({ prompt: 'login' })
+  const cookies = new Map(visitor.cookies)
+  await visitor.signIn(page)
+  t.comment('a double click: the same cookies again, and the browser drops the first answer')
+  for (const [name, value] of cookies) visitor.cookies.set(name, value)
+  await visitor.signIn(page)
+  await visitor.submit(await visitor.get('/oauth/logout'), { decision: 'sign_out' })
+  t.equal((await issuer.refresh(refresh_token)).json().code, 'refresh_token_revoked')
+})
+
 t.test('the form of an application on another site signs the user out as well', async (t) => {
   const issuer = await startOAuth(t, { clients: all })
   const visitor = new Visitor(issuer)
