@@ -67,13 +67,18 @@ export class RedisClient {
   readonly #createConnection: ConnectionFactory
   readonly #calls = new InFlightCalls(maxCalls, unavailable)
   readonly #closing = new AbortController()
-  /** null while none is usable; commands wait for `#reconnecting`. */
+  /** null while none is usable; commands wait for the next attempt to reconnect. */
   #connection: RedisConnection | null = null
   #connectedAtMs = 0
   #connectionEpoch = 0
   readonly #lastReplyAtMs: Record<ConnectionRole, number> = { main: 0, replicated: 0 }
   #lastError: Error | null = null
   #reconnecting: Promise<void> | null = null
+  /**
+   * The attempt of `#reconnecting` in progress. A call that waited for all attempts would stay in memory
+   * during the whole outage.
+   */
+  #attempt: Promise<boolean> = Promise.resolve(false)
   /** Former connections, which finish their commands. */
   readonly #retiring = new Set<Promise<void>>()
 
@@ -125,7 +130,7 @@ export class RedisClient {
 
   /** Returns the names of the primaries that share the keys. @throws `store_unavailable` */
   primaries(): Promise<readonly string[]> {
-    return this.run(async () => (await this.#usableConnection()).primaries())
+    return this.run(async ({ signal }) => (await this.#usableConnection(signal)).primaries())
   }
 
   /**
@@ -178,14 +183,17 @@ export class RedisClient {
     })
   }
 
-  async #usableConnection(): Promise<RedisConnection> {
-    if (this.#connection === null) await this.#reconnecting
+  async #usableConnection(signal: AbortSignal): Promise<RedisConnection> {
+    while (this.#connection === null && this.#reconnecting !== null) {
+      await this.#attempt
+      signal.throwIfAborted()
+    }
     if (this.#connection === null) throw new Error('There is no connection.')
     return this.#connection
   }
 
   readonly #send: SendCommand = async (route, command, signal, role) => {
-    const connection = await this.#usableConnection()
+    const connection = await this.#usableConnection(signal)
     try {
       const reply = await connection.send(route, command, signal, role)
       this.#lastReplyAtMs[role] = performance.now()
@@ -223,22 +231,27 @@ export class RedisClient {
 
   /** Reconnects in the background, until that succeeds or the client is closed. */
   #reconnect(): void {
-    this.#reconnecting ??= this.#connectRepeatedly()
-      .catch(() => {})
-      .finally(() => {
-        this.#reconnecting = null
-      })
+    this.#reconnecting ??= this.#connectRepeatedly().finally(() => {
+      this.#reconnecting = null
+    })
   }
 
   async #connectRepeatedly(): Promise<void> {
-    const { signal } = this.#closing
-    for (let attempt = 0; !signal.aborted; attempt++) {
-      try {
-        await this.#connect()
-        return
-      } catch {
-        await sleep(backoffMs(attempt, reconnectDelay), null, { signal })
-      }
+    for (let attempt = 0; !this.#closing.signal.aborted; attempt++) {
+      this.#attempt = this.#tryToConnect(attempt)
+      if (await this.#attempt) return
+    }
+  }
+
+  /** Makes one attempt to connect, and pauses after a failure. Returns whether it succeeded. */
+  async #tryToConnect(attempt: number): Promise<boolean> {
+    try {
+      await this.#connect()
+      return true
+    } catch {
+      const { signal } = this.#closing
+      await sleep(backoffMs(attempt, reconnectDelay), null, { signal }).catch(() => {})
+      return false
     }
   }
 
@@ -298,13 +311,14 @@ export class RedisCall {
   hasLostReply = false
   /** How many commands were sent, in this order, repeated ones included. */
   sentCommands = 0
+  /** Aborted at the deadline. */
+  readonly signal: AbortSignal
   readonly #send: SendCommand
-  readonly #signal: AbortSignal
   readonly #role: ConnectionRole
 
   constructor(send: SendCommand, signal: AbortSignal, role: ConnectionRole) {
+    this.signal = signal
     this.#send = send
-    this.#signal = signal
     this.#role = role
   }
 
@@ -316,13 +330,13 @@ export class RedisCall {
     for (let attempt = 0; ; attempt++) {
       this.sentCommands += 1
       try {
-        return await this.#send(route, command, this.#signal, this.#role)
+        return await this.#send(route, command, this.signal, this.#role)
       } catch (error) {
         const mayRepeat = isTemporary(error) || (isRepeatable && !isErrorReply(error))
-        if (!mayRepeat || this.#signal.aborted) throw error
+        if (!mayRepeat || this.signal.aborted) throw error
         if (!isOfDestroy(error)) this.lastError = withoutArguments(error)
         if (!isErrorReply(error)) this.hasLostReply = true
-        await sleep(backoffMs(attempt, repeatDelay), null, { signal: this.#signal })
+        await sleep(backoffMs(attempt, repeatDelay), null, { signal: this.signal })
       }
     }
   }

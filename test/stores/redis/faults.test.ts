@@ -7,14 +7,17 @@ import t from 'tap'
 import { freePort } from '../../../scripts/free-port.ts'
 import { messagesOf } from '../../../src/core/error-text.ts'
 import { randomId } from '../../../src/core/secrets.ts'
+import { RedisClient } from '../../../src/stores/redis/client.ts'
 import { createConnectionFactory } from '../../../src/stores/redis/connection.ts'
 import { RedisSessionStore } from '../../../src/stores/redis/session-store.ts'
 import { parseRedisUrl } from '../../../src/stores/redis/url.ts'
 import { closedWith } from '../../support/closed-with.ts'
+import { collectGarbage } from '../../support/garbage.ts'
 import { lateMs, patienceMs, patient } from '../../support/patience.ts'
 import { startNode, startRedis, startSentinels, untilAnswered } from '../../support/redis.ts'
 import { policy, rotation, session, t0 } from '../../support/sessions.ts'
 import { startTcpServer } from '../../support/tcp-server.ts'
+import { until } from '../../support/until.ts'
 import { TcpProxy } from '../tcp-proxy.ts'
 import { timeUntilUnavailable } from '../unavailable.ts'
 
@@ -58,6 +61,26 @@ t.test('the client reconnects to a restarted server', async (t) => {
   t.ok(tookMs < deadlineMs + lateMs, `${tookMs} ms`)
   await startRedis(t, { port: first.port })
   await untilAnswered('a ping', () => store.ping().then(() => true))
+})
+
+t.test('calls that have failed do not stay in memory while the server is down', async (t) => {
+  const server = await startRedis(t)
+  const client = closedWith(t, await RedisClient.open(server.url, { deadlineMs: 100 }))
+  await server.kill()
+  const failedCall = async () => {
+    const command = ['GET', 'key']
+    await timeUntilUnavailable(
+      t,
+      client.run((call) => call.command('key', command)),
+    )
+    return new WeakRef(command)
+  }
+  const commands: WeakRef<string[]>[] = []
+  for (let n = 0; n < 5; n += 1) commands.push(await failedCall())
+  await until('the commands are released', () => {
+    collectGarbage()
+    return commands.every((command) => command.deref() === undefined)
+  })
 })
 
 t.test(
