@@ -18,7 +18,7 @@ t.test('an older Node gets an error message', async (t) => {
   t.match(stderr, refusal(String.raw`22\.\d+\.\d+`))
 })
 
-t.test('a Node without Argon2 is refused, because nobody could sign in', async (t) => {
+t.test('Node 24 without Argon2 or SQLite 3.51 is refused', async (t) => {
   const help = async (node: string) => {
     const versions = `{ value: { ...process.versions, node: '${node}' } }`
     const program = `Object.defineProperty(process, 'versions', ${versions})`
@@ -26,12 +26,12 @@ t.test('a Node without Argon2 is refused, because nobody could sign in', async (
     const command = [process.execPath, preload, 'src/cli/main.ts']
     return await run(t, ['--help'], { command, cwd: process.cwd() })
   }
-  for (const version of ['24.0.0', '24.6.0']) {
+  for (const version of ['24.0.0', '24.6.0', '24.9.0', '24.13.1']) {
     const { code, stderr } = await help(version)
     t.equal(code, 2, version)
     t.match(stderr, refusal(version))
   }
-  for (const version of ['24.7.0', '24.10.0', '26.0.0']) {
+  for (const version of ['24.14.0', '24.21.0', '26.0.0']) {
     t.equal((await help(version)).code, 0, version)
   }
 })
