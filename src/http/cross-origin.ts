@@ -3,8 +3,8 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { GatepassError } from '../core/errors.ts'
 
 const preflightMaxAgeSeconds = 600
-/** The headers that a page may send to the issuer, and read in its responses. */
-const sentHeaders = 'authorization, content-type, dpop, idempotency-key'
+/** The headers that a page may send to the issuer, and read in its responses. Swagger UI sends the last. */
+const sentHeaders = 'authorization, content-type, dpop, idempotency-key, x-requested-with'
 const readHeaders = 'date, dpop-nonce, retry-after, www-authenticate'
 
 /**
