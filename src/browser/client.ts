@@ -1,4 +1,3 @@
-import type { AccessToken } from './access-token.ts'
 import { DpopProver, loadKeyPair } from './dpop.ts'
 import { AuthClientError, IssuerCalls, readBody } from './issuer-calls.ts'
 import type { Platform } from './platform.ts'
@@ -72,13 +71,14 @@ export class Client implements AuthClient {
     signal.throwIfAborted()
     try {
       const token = await Promise.race([aborted, this.#session.current()])
-      const response = await this.#send(request.clone(), token)
-      if (response.status !== 401 || !token || token.ageMs < minRefreshAgeMs) return response
+      if (!token) return await this.#platform.fetch(request)
+      const response = await this.#calls.send(request.clone(), token.response)
+      if (response.status !== 401 || token.ageMs < minRefreshAgeMs) return response
       const next = await Promise.race([aborted, this.#session.refresh(token)])
       if (!next || next === token) return response
       // Nobody reads the body, so nobody needs to know that it broke off.
       response.body?.cancel().catch(() => {})
-      return await this.#send(request, next)
+      return await this.#calls.send(request, next.response)
     } finally {
       // A signal that outlives the request would keep it in memory.
       signal.onabort = null
@@ -117,17 +117,13 @@ export class Client implements AuthClient {
   /** Calls the issuer with the access token. @returns the body; null without a session or body */
   async #call(path: string, method = 'GET'): Promise<unknown> {
     // Rejects with the error of IndexedDB, which below would count as an outage.
-    await this.#session.current()
+    if (!(await this.#session.current())) return null
     try {
       const response = await this.fetch(this.#issuer + path, { method })
-      if (!response.ok && this.state.status === 'signed-out') return null
+      if (this.state.status === 'signed-out') return null
       return await readBody(response)
     } catch (error) {
       throw error instanceof AuthClientError ? error : new AuthClientError()
     }
-  }
-
-  #send(request: Request, token: AccessToken | null): Promise<Response> {
-    return token ? this.#calls.send(request, token.response) : this.#platform.fetch(request)
   }
 }

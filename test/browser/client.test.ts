@@ -38,6 +38,32 @@ t.test('a user signs in and out', async (t) => {
   t.same([...world.items], [], 'nothing is left')
 })
 
+t.test('a page without a session asks the issuer once', async (t) => {
+  const world = new World()
+  const { client } = world.open()
+  const { answer } = world.issuer
+  const asked: string[] = []
+  world.issuer.answer = (request) => {
+    asked.push(request.path)
+    return answer.call(world.issuer, request)
+  }
+  t.equal(await world.until(client.user()), null)
+  t.equal(await world.until(client.user()), null)
+  t.same(await world.until(client.sessions()), [])
+  await world.until(client.endSession('ada-0'))
+  t.same(asked, ['/refresh'])
+})
+
+t.test('there is no user once the session has ended', async (t) => {
+  const { world, tab } = await signedIn()
+  const { answer } = world.issuer
+  world.issuer.answer = (request) => {
+    if (request.path === '/me') tab.client.logout()
+    return answer.call(world.issuer, request)
+  }
+  t.equal(await world.until(tab.client.user()), null)
+})
+
 t.test('the state is one frozen object per change, as React requires', async (t) => {
   const { world, tab } = await signedIn()
   const { client } = tab
