@@ -230,6 +230,19 @@ t.test('two tabs that open at once: the form without its cookie is shown again',
   t.match(answer, { code: /^gpc_/, state: 'of the first tab' })
 })
 
+t.test('the address after a failed sign-in shows the typed name to no other browser', async (t) => {
+  const issuer = await startOAuth(t)
+  const visitor = new Visitor(issuer)
+  const { url, html } = await visitor.signIn(await visitor.authorize(), {
+    username: 'secret-typed-as-a-name',
+    password: 'wrong',
+  })
+  t.match(html, 'secret-typed-as-a-name')
+  const elsewhere = await new Visitor(issuer).get(url)
+  t.match(elsewhere.html, /This page has expired/)
+  t.notMatch(elsewhere.html, 'secret-typed-as-a-name')
+})
+
 t.test('a user whose browser keeps no cookies is told what to do', async (t) => {
   const visitor = new Visitor(await startOAuth(t))
   let page = await visitor.authorize()

@@ -336,8 +336,8 @@ function authorizationRoutes(app: FastifyInstance, context: IssuerContext, pages
     const form = formOf(request)
     if (form.decision === 'cancel') return deny(reply, begun)
     noteError(error, request, reply)
-    const username = form.username ?? expired.failed?.username ?? ''
-    return askSignIn(request, reply, afterFailure(begun, username, error))
+    // Not the name in `expired`: another browser may open an address from a history or a log.
+    return askSignIn(request, reply, afterFailure(begun, form.username ?? '', error))
   }
 
   async function signInRoute(request: FastifyRequest, reply: FastifyReply) {
