@@ -295,10 +295,9 @@ export function observeRevocations(registry: Registry, status: () => Revocations
     aggregator: 'max',
     read: () => status().entries,
   })
-  addGauge(registry, {
-    name: 'gatepass_revocations_coarsened',
+  addCounter(registry, {
+    name: 'gatepass_revocations_coarsened_total',
     help: 'How often the memory limit replaced the oldest entries by one rule for all users.',
-    aggregator: 'max',
     read: () => status().coarsened,
   })
   new Gauge({

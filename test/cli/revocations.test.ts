@@ -50,7 +50,8 @@ t.test('the service follows the stream and has metrics of it', async (t) => {
   await until('it is refused', async () => (await verify()).status === 401)
   const text = await metrics()
   t.match(text, /^gatepass_revocations_entries 1$/m)
-  t.match(text, /^gatepass_revocations_coarsened 0$/m)
+  t.match(text, /^gatepass_revocations_coarsened_total 0$/m)
+  t.match(text, /^# TYPE gatepass_revocations_coarsened_total counter$/m)
   t.match(text, /^gatepass_revocations_lag_seconds \d/m)
   await feed.close()
   await until('it is down', async () =>
