@@ -1,5 +1,8 @@
 import { ServerResponse } from 'node:http'
+import { connect } from 'node:net'
 import { memoryUsage } from 'node:process'
+import { mock } from 'node:test'
+import { setImmediate as untilNextTurn } from 'node:timers/promises'
 import { createLocalJWKSet, decodeJwt, decodeProtectedHeader, jwtVerify } from 'jose'
 import t, { type Test } from 'tap'
 import { randomId } from '../../src/core/secrets.ts'
@@ -194,6 +197,27 @@ t.test('I7: readers that do not read a snapshot share its bytes', async (t) => {
   const [first, second] = ends().map(({ args: [body] }) => body as unknown)
   t.ok(Buffer.isBuffer(first), 'Node copies a text for each connection')
   t.equal(second, first)
+})
+
+t.test('I7: a reader that has not read a snapshot after a minute is disconnected', async (t) => {
+  const issuer = await startIssuer(t)
+  const atMs = issuer.clock.nowMs()
+  const entries = Array.from({ length: 500_000 }, (_, n) => ({ kind: 'session', id: `${n}`, atMs }))
+  // Larger than the buffers of the system.
+  issuer.revocations.entriesAfter = () => entries as never
+  const { port } = await issuer.listen()
+  mock.timers.enable({ apis: ['setTimeout'] })
+  t.teardown(() => mock.timers.reset())
+  const responses: ServerResponse[] = []
+  issuer.app.server.on('request', (_request, response) => responses.push(response))
+  const reader = connect(port, '127.0.0.1').pause()
+  t.teardown(() => reader.destroy())
+  reader.write('GET /revocations HTTP/1.1\r\nHost: localhost\r\n\r\n')
+  while (!responses[0]?.headersSent) await untilNextTurn()
+  mock.timers.tick(59_999)
+  t.equal(responses[0]?.destroyed, false)
+  mock.timers.tick(1)
+  t.equal(responses[0]?.destroyed, true)
 })
 
 t.test('the stream sends a reuse as a signed CAEP event', async (t) => {

@@ -34,6 +34,11 @@ const streamsPerTurn = 250
 const eventsPerTurn = 25
 /** A follower that missed more events gets the newest, sees the gap, and loads the snapshot. */
 const maxMissed = 250
+/**
+ * Longest time to read a snapshot, and the longest timeout of a verifier. There may be a new snapshot each second,
+ * and its slowest reader keeps it in memory.
+ */
+const maxReadMs = 60_000
 /** A follower with more unread bytes is disconnected. It resumes at its last event. */
 const maxUnreadBytes = 1024 * 1024
 
@@ -60,6 +65,8 @@ export function revocationRoutes(app: FastifyInstance, { issuer }: IssuerContext
       if (revocations.isCurrent && matchesETag(request.headers['if-none-match'], etag)) {
         return reply.code(304).send()
       }
+      const timer = setTimeout(() => reply.raw.destroy(), maxReadMs).unref()
+      reply.raw.once('close', () => clearTimeout(timer))
       return reply.type('application/jwt').send(await body())
     },
   )
