@@ -302,6 +302,13 @@ t.test('malformed requests are refused in the form of RFC 6749', async (t) => {
   const inUrl = await call({ method: 'POST', url, payload: 'grant_type=client_credentials' })
   t.match(inUrl.json(), { error: 'invalid_request' })
   t.notMatch(inUrl.payload, first.secret)
+  const unknown = await call({
+    method: 'POST',
+    url: '/oauth/token?client-request-id=1',
+    headers: { ...billing, 'content-type': 'application/x-www-form-urlencoded' },
+    payload: 'grant_type=client_credentials',
+  })
+  t.equal(unknown.statusCode, 200, 'RFC 6749 §3.2: an unknown parameter is ignored')
   const json = await call({ method: 'POST', url: '/oauth/token', body: credentials })
   t.match({ status: json.statusCode, ...json.json() }, { status: 415, error: 'invalid_request' })
   for (const name of ['token', 'par', 'revoke', 'introspect']) {

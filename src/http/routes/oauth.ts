@@ -39,6 +39,9 @@ export const introspectionUrl = '/oauth/introspect'
 export const userInfoUrl = '/oauth/userinfo'
 
 const formType = 'application/x-www-form-urlencoded'
+const formParameters: ReadonlySet<string> = new Set(
+  [tokenForm, pushedRequestForm, issuedTokenForm].flatMap(({ shape }) => Object.keys(shape)),
+)
 
 /** `/oauth/par`, `/oauth/token`, `/oauth/revoke`, `/oauth/introspect`: what standard clients call. */
 export function oauthRoutes(instance: FastifyInstance, context: IssuerContext): void {
@@ -203,7 +206,8 @@ export function formOf(request: FastifyRequest): Form {
 }
 
 /**
- * RFC 6749 §3.2: parameters come in a form, never in the address, which logs and histories keep.
+ * RFC 6749 §3.2: parameters come in a form, never in the address, which logs and histories keep. Unknown
+ * ones are ignored everywhere: MSAL.js sends one in the address.
  */
 function requireForms(app: FastifyInstance): void {
   acceptForms(app)
@@ -214,8 +218,10 @@ function requireForms(app: FastifyInstance): void {
   app.addHook('onRequest', (request, reply, done) => {
     // RFC 6749 §5.1 requires both.
     reply.headers({ 'cache-control': 'no-store', pragma: 'no-cache' })
-    if (request.url.includes('?')) done(malformed('Send the parameters in the body.'))
-    else done()
+    const isMisplaced = Object.keys(request.query as object).some((name) =>
+      formParameters.has(name),
+    )
+    done(isMisplaced ? malformed('Send the parameters in the body.') : undefined)
   })
 }
 
