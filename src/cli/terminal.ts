@@ -2,7 +2,7 @@ import { createInterface } from 'node:readline'
 import { Writable } from 'node:stream'
 import { CommanderError } from 'commander'
 import { messagesOf } from '../core/error-text.ts'
-import { GatepassError } from '../core/errors.ts'
+import { GatepassError, isGatepassError } from '../core/errors.ts'
 import type { CliContext } from './context.ts'
 
 type Row = Readonly<Record<string, unknown>>
@@ -100,7 +100,8 @@ export function reportError(error: unknown, stderr: NodeJS.WritableStream): numb
     return error.exitCode === 0 ? exitCodes.ok : exitCodes.misused
   if (error instanceof GatepassError) {
     stderr.write(`gatepass: ${error.message} (${error.code})\n`)
-    const reason = error.code === 'store_unavailable' ? reasonOf(error) : null
+    const hasReason = isGatepassError(error, 'internal_error', 'store_unavailable')
+    const reason = hasReason ? reasonOf(error) : null
     if (reason !== null) stderr.write(`  ${oneLine(reason)}\n`)
     for (const { pointer, detail } of error.problems ?? []) {
       stderr.write(`  ${pointer} ${detail}\n`)
@@ -114,7 +115,7 @@ export function reportError(error: unknown, stderr: NodeJS.WritableStream): numb
   return exitCodes.failed
 }
 
-/** Returns why a store is unavailable, unless the error says so. A command has no log for it. */
+/** Returns the reason of an error, unless the error says it. A command has no log for it. */
 function reasonOf({ detail, cause }: GatepassError): string | null {
   if (cause instanceof GatepassError) return cause.detail ?? reasonOf(cause)
   return detail === undefined && cause instanceof Error ? messagesOf(cause) : null

@@ -1,4 +1,5 @@
-import type { JsonObject } from '../core/json.ts'
+import { GatepassError } from '../core/errors.ts'
+import { isPlainObject, type JsonObject, parseJson } from '../core/json.ts'
 import type { Account, OneTimeUse, Revocation, Session } from './ports.ts'
 
 /** Values as both databases take them: Postgres reads 0 and 1 as Boolean values. */
@@ -141,14 +142,23 @@ export type AccountRow = readonly [
   updatedAtMs: number,
 ]
 
+/** @throws `internal_error`, whose cause names the account, if its attributes are not a JSON object */
 export function toAccount(row: AccountRow): Account {
   return {
     sub: row[0],
     loginName: row[1],
     passwordHash: row[2],
-    attributes: JSON.parse(row[3]) as JsonObject,
+    attributes: attributesOf(row[0], row[3]),
     disabled: Boolean(row[4]),
     createdAtMs: row[5],
     updatedAtMs: row[6],
   }
+}
+
+/** The attributes may have been edited by SQL. An error of JSON.parse would quote them in the log. */
+function attributesOf(sub: string, text: string): JsonObject {
+  const value = parseJson(text)
+  if (isPlainObject(value)) return value as JsonObject
+  const cause = new Error(`The attributes of the user ${sub} are not a JSON object.`)
+  throw new GatepassError('internal_error', { cause })
 }

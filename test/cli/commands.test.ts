@@ -2,9 +2,11 @@ import { once } from 'node:events'
 import { writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
+import { DatabaseSync } from 'node:sqlite'
 import t from 'tap'
 import { packageVersion } from '../../src/cli/context.ts'
 import { password } from '../support/accounts.ts'
+import { closedWith } from '../support/closed-with.ts'
 import { runCommand } from '../support/commands.ts'
 import { createFirstKey } from '../support/keys.ts'
 import { run } from '../support/processes.ts'
@@ -100,6 +102,20 @@ t.test('commands that issue no tokens need no secret', async (t) => {
   const cwd = createTestFolder(t)
   for (const args of [['users', 'list'], ['keys', 'list'], ['migrate'], ['config']]) {
     t.equal((await runCommand(args, { cwd })).code, 0, args.join(' '))
+  }
+})
+
+t.test('attributes that are not a JSON object are reported, and not shown', async (t) => {
+  const cwd = createTestFolder(t)
+  await runCommand(['users', 'add', 'ada'], { cwd, env, input: password })
+  const db = closedWith(t, new DatabaseSync(join(cwd, '.gatepass/accounts.db')))
+  const { sub } = db.prepare('SELECT sub FROM accounts').get() ?? {}
+  for (const attributes of ['ada@example.com', '"ada@example.com"', '["ada@example.com"]']) {
+    db.prepare('UPDATE accounts SET attributes = ?').run(attributes)
+    const { code, stderr } = await runCommand(['users', 'list'], { cwd, env })
+    t.equal(code, 1)
+    t.match(stderr, `The attributes of the user ${sub} are not a JSON object.`)
+    t.notMatch(stderr, 'example')
   }
 })
 
