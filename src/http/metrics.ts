@@ -91,7 +91,7 @@ export function routeOf({ routeOptions }: FastifyRequest): string {
   return routeOptions.url ?? 'none'
 }
 
-/** The metrics of one process. No client can add label values. */
+/** The metrics of one process. Labels hold methods, routes and statuses, never a text of a client. */
 export class Metrics {
   readonly registry = new Registry()
   readonly #requests = new RequestHistogram()
