@@ -21,6 +21,9 @@ export interface ConsentsOptions {
   readonly keptMs: number
 }
 
+/** A consent that is given again is remembered anew once this part of its time has passed. */
+const renewedAfter = 0.01
+
 /** The scopes that a user has granted to a client. */
 export interface Consent {
   readonly client: Client
@@ -51,15 +54,21 @@ export class Consents {
     return scopes.filter((name) => !granted.includes(name))
   }
 
-  /** Remembers a consent from now on, also one that the user has given before. */
+  /**
+   * Remembers a consent from now on, also one that the user has given before. The second copy of a form
+   * changes nothing: the code for the first copy may be redeemed meanwhile, and needs the consent.
+   */
   async grant(client: Client, sub: string, scope: string): Promise<void> {
     const { store, clock, keptMs } = this.#options
-    const expiresAtMs = clock.nowMs() + keptMs
+    const nowMs = clock.nowMs()
+    const expiresAtMs = nowMs + keptMs
+    const recentMs = expiresAtMs - keptMs * renewedAfter
     for (const name of scopesToGrant(scope)) {
       const id = idOf(client.client_id, sub, name)
+      if (Number(await store.findOneTime(id, nowMs)) > recentMs) continue
       // The store would keep the earlier consent, which expires sooner.
       await store.deleteOneTime(id)
-      await store.putOneTime(id, '1', expiresAtMs)
+      await store.putOneTime(id, String(expiresAtMs), expiresAtMs)
     }
   }
 

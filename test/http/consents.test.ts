@@ -115,6 +115,26 @@ t.test('DELETE /consents/{client_id} ends the sessions, and the client asks agai
   t.match(await list(), [{ client_id: 'prints', scope: 'openid profile' }, { client_id: 'maps' }])
 })
 
+t.test('a code stays valid while the form of the consent is sent again', async (t) => {
+  const { issuer, visitor, redeem } = await start(t)
+  const asked = { client_id: 'prints', redirect_uri, scope: 'profile' }
+  const page = await visitor.signIn(await visitor.authorize(asked))
+  const allow = () => visitor.submit(page, { decision: 'allow' })
+  const { answer } = await allow()
+  const redeemOnce = () => redeem('prints', answer?.code ?? '')
+  let redeemed: ReturnType<typeof redeem> | undefined
+  const { sessions } = issuer
+  const deleteOneTime = sessions.deleteOneTime.bind(sessions)
+  sessions.deleteOneTime = async (id) => {
+    await deleteOneTime(id)
+    redeemed ??= redeemOnce()
+    await redeemed
+  }
+  t.match((await allow()).answer, { code: /^gpc_/ })
+  redeemed ??= redeemOnce()
+  t.match(await redeemed, { status: 200 })
+})
+
 t.test('withdrawing a consent that does not exist is 404', async (t) => {
   const { withdraw, allow } = await start(t)
   await allow('prints')
