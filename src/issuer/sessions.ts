@@ -224,19 +224,25 @@ export class Sessions {
     const { revokedKeptMs } = this.#policy
     const nowMs = this.#clock.nowMs()
     let count = 0
-    // A code may start a session, as old as its sign-in, until that sign-in has ended. The second pass ends it.
-    for (let pass = 1; pass <= 2; pass += 1) {
-      for await (const sids of this.#store.endCreatedBefore(beforeMs, nowMs, revokedKeptMs)) {
-        count += sids.length
-        for (const sid of sids) {
-          if (await hasRecipient(sid))
-            await this.#store.appendRevocation('session', sid, nowMs, revokedKeptMs)
-        }
-        await onRevoked(sids)
+    for await (const sids of this.#endCreatedBefore(beforeMs, nowMs, revokedKeptMs)) {
+      count += sids.length
+      for (const sid of sids) {
+        if (await hasRecipient(sid))
+          await this.#store.appendRevocation('session', sid, nowMs, revokedKeptMs)
       }
+      await onRevoked(sids)
     }
     await this.#store.appendRevocation('all', '', this.#clock.nowMs(), revokedKeptMs)
     return count
+  }
+
+  /**
+   * A code may start a session, as old as its sign-in, until that sign-in has ended. The second pass ends
+   * such sessions.
+   */
+  async *#endCreatedBefore(...times: Parameters<SessionStore['endCreatedBefore']>) {
+    yield* this.#store.endCreatedBefore(...times)
+    yield* this.#store.endCreatedBefore(...times)
   }
 
   /** Revokes a session that must not be used, without checking the clock. */
