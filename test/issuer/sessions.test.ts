@@ -1,17 +1,25 @@
-import t from 'tap'
+import t, { type Test } from 'tap'
 import type { AuditEvent, AuditFields } from '../../src/issuer/audit.ts'
 import { signInClientId } from '../../src/issuer/clients.ts'
 import { Sessions } from '../../src/issuer/sessions.ts'
 import { numberOf, SqliteSessionStore } from '../../src/stores/sqlite/session-store.ts'
 import { FakeClock } from '../support/clock.ts'
+import { closedWith } from '../support/closed-with.ts'
 import { policy, session, t0 } from '../support/sessions.ts'
 
+function open(t: Test, nowMs = t0) {
+  const store = closedWith(t, new SqliteSessionStore(':memory:'))
+  const sessions = new Sessions({
+    store,
+    policy: { ...policy, maxMs: 86_400_000 },
+    clock: new FakeClock(nowMs),
+    checkClock: async () => {},
+  })
+  return { store, sessions }
+}
+
 t.test('a user has at most 100 sessions: a login revokes the oldest', async (t) => {
-  const store = new SqliteSessionStore(':memory:')
-  t.teardown(() => store.close())
-  const clock = new FakeClock(t0 + 1000)
-  const sessionPolicy = { ...policy, maxMs: 86_400_000 }
-  const sessions = new Sessions({ store, policy: sessionPolicy, clock, checkClock: async () => {} })
+  const { store, sessions } = open(t, t0 + 1000)
   const revoked: [AuditEvent, AuditFields][] = []
   const audit = (event: AuditEvent, fields: AuditFields) => revoked.push([event, fields])
   const sidOf = (index: number) => `session-${index}`
@@ -88,14 +96,7 @@ t.test('a user has at most 100 sessions: a login revokes the oldest', async (t) 
 })
 
 t.test('refreshes of a disabled account at once report each ended session once', async (t) => {
-  const store = new SqliteSessionStore(':memory:')
-  t.teardown(() => store.close())
-  const sessions = new Sessions({
-    store,
-    policy: { ...policy, maxMs: 86_400_000 },
-    clock: new FakeClock(t0),
-    checkClock: async () => {},
-  })
+  const { store, sessions } = open(t)
   const counts: (number | undefined)[] = []
   const audit = (_event: AuditEvent, { count }: AuditFields) => counts.push(count)
   const all = ['one', 'two', 'three'].map((sid) => session({ sid }))
@@ -111,14 +112,7 @@ t.test('refreshes of a disabled account at once report each ended session once',
 })
 
 t.test('a session that a code starts while older sessions are ended is ended too', async (t) => {
-  const store = new SqliteSessionStore(':memory:')
-  t.teardown(() => store.close())
-  const sessions = new Sessions({
-    store,
-    policy: { ...policy, maxMs: 86_400_000 },
-    clock: new FakeClock(t0),
-    checkClock: async () => {},
-  })
+  const { store, sessions } = open(t)
   // In the order in which the store ends them, 500 at a time.
   const sids = Array.from({ length: 502 }, (_, n) => `session ${n}`)
   const [started = '', ...others] = sids.toSorted((a, b) => (numberOf(a) < numberOf(b) ? -1 : 1))
