@@ -207,16 +207,19 @@ function mayBeKept(value: unknown, text: string): boolean {
  * other users.
  */
 function ownCopyOf<T>(value: T): T {
+  if (typeof value !== 'object') return value
   if (Array.isArray(value)) return value.map(ownCopyOf) as T
+  if (isPlainObject(value)) {
+    const copy: Record<string, unknown> = { ...value }
+    for (const name in copy) {
+      if (typeof copy[name] === 'object') copy[name] = ownCopyOf(copy[name])
+    }
+    return copy as T
+  }
   if (value instanceof Date) return new Date(value) as T
   if (value instanceof Map) return new Map(Array.from(value, ownCopyOf)) as T
   if (value instanceof Set) return new Set(Array.from(value, ownCopyOf)) as T
-  if (!isPlainObject(value)) return value
-  const copy: Record<string, unknown> = { ...value }
-  for (const name of Object.keys(copy)) {
-    if (typeof copy[name] === 'object') copy[name] = ownCopyOf(copy[name])
-  }
-  return copy as T
+  return value
 }
 
 /** @throws `data_value_invalid` with the paths that the schema rejects */
