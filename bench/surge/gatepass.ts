@@ -15,8 +15,8 @@ import {
   tokenSession,
 } from './system.ts'
 
-/** With short times, key rotations fit into the surge: a new key signs after 3.2 seconds. */
-const shortKeys = { GATEPASS_JWKS_MAX_AGE_S: '2', GATEPASS_CLOCK_SKEW_S: '1' }
+/** With short times, key rotations fit into the surge: a new key signs after 6.5 seconds. */
+const shortKeys = { GATEPASS_JWKS_MAX_AGE_S: '5', GATEPASS_CLOCK_SKEW_S: '1' }
 
 /**
  * Gatepass as docs/operations.md and examples/ set it up: accounts and keys in Postgres, sessions and carts
