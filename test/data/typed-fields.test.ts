@@ -145,13 +145,13 @@ t.test('a date, a map or a set of a default or a catch belongs to one caller', a
     byDefault: date.default(since),
     byCatch: date.catch(since),
     nested: z.object({
-      seen: set.default(new Set(['hat'])),
+      seen: set.catch(new Set(['hat'])),
       last: map.default(new Map([['hat', since]])),
     }),
   })
   for (const sid of ['ada', 'bob']) {
     await ownedBy(sid).set('byCatch', 'an older form')
-    await ownedBy(sid).set('nested', {})
+    await ownedBy(sid).set('nested', { seen: 'an older form' })
   }
   const names = ['byDefault', 'byCatch', 'nested'] as const
   const { byDefault, byCatch, nested } = await fieldsOf('ada').getMany(names)
