@@ -90,13 +90,16 @@ function urlOf(kind: string, hosts: readonly string[], access: RedisAccess, path
   return `${scheme}://${userinfo}${hosts.join(',')}${path}${query}`
 }
 
+/** The library makes a class of all commands for each client. Duplicates share the class. */
+const template = createClient()
+
 /** Sends commands over one connection, and reconnects if it was lost. */
 function asker(t: Test, port: number, { tls, password }: RedisAccess): RedisServer['ask'] {
   const secure = tls && ({ tls: true, ca: readFileSync(tls.ca) } as const)
   let connected: ReturnType<typeof connect> | null = null
   t.teardown(async () => (await connected?.catch(() => null))?.destroy())
   const connect = async () => {
-    const client = createClient({
+    const client = template.duplicate({
       socket: {
         host: '127.0.0.1',
         port,
