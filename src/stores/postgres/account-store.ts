@@ -1,7 +1,7 @@
 import type { Schema } from '../migrations.ts'
 import type { Account, AccountStore } from '../ports.ts'
 import { type AccountRow, accountColumns, toAccount } from '../sql-rows.ts'
-import { PostgresDatabase, type PostgresOptions, type Statement } from './database.ts'
+import { isStorable, PostgresDatabase, type PostgresOptions, type Statement } from './database.ts'
 
 const schema: Schema = {
   name: 'accounts',
@@ -42,10 +42,10 @@ const selectByLoginName: Statement = {
   text: `SELECT ${accountColumns} FROM gatepass.accounts WHERE login_name = $1`,
 }
 
-const selectBySub: Statement = {
-  name: 'select account by sub',
+const selectBySubs: Statement = {
+  name: 'select accounts by sub',
   rowMode: 'array',
-  text: `SELECT ${accountColumns} FROM gatepass.accounts WHERE sub = $1`,
+  text: `SELECT ${accountColumns} FROM gatepass.accounts WHERE sub = ANY ($1)`,
 }
 
 const selectPage: Statement = {
@@ -71,9 +71,11 @@ const updateDisabled = {
 /** Accounts in Postgres (`postgres:`). */
 export class PostgresAccountStore implements AccountStore {
   readonly #db: PostgresDatabase
+  readonly #read: (sub: string) => Promise<AccountRow | null>
 
   private constructor(db: PostgresDatabase) {
     this.#db = db
+    this.#read = db.rowReader(selectBySubs)
   }
 
   /** @throws `config_invalid`, `store_unavailable`, `migration_failed` */
@@ -100,12 +102,15 @@ export class PostgresAccountStore implements AccountStore {
     )
   }
 
-  findByLoginName(loginName: string): Promise<Account | null> {
-    return this.#find(selectByLoginName, loginName)
+  async findByLoginName(loginName: string): Promise<Account | null> {
+    if (!isStorable(loginName)) return null
+    const { rows } = await this.#db.run<AccountRow>(selectByLoginName, [loginName], true)
+    return rows[0] === undefined ? null : toAccount(rows[0])
   }
 
-  findBySub(sub: string): Promise<Account | null> {
-    return this.#find(selectBySub, sub)
+  async findBySub(sub: string): Promise<Account | null> {
+    const row = await this.#read(sub)
+    return row === null ? null : toAccount(row)
   }
 
   async setPasswordHash(
@@ -135,13 +140,6 @@ export class PostgresAccountStore implements AccountStore {
 
   close(): Promise<void> {
     return this.#db.close()
-  }
-
-  async #find(statement: Statement, key: string): Promise<Account | null> {
-    // Postgres refuses a text with this character.
-    if (key.includes('\0')) return null
-    const { rows } = await this.#db.run<AccountRow>(statement, [key], true)
-    return rows[0] === undefined ? null : toAccount(rows[0])
   }
 }
 

@@ -14,6 +14,7 @@ import {
 } from 'pg'
 import { reasonOf } from '../../core/error-text.ts'
 import { GatepassError, isGatepassError } from '../../core/errors.ts'
+import { Batcher } from '../batcher.ts'
 import { InFlightCalls } from '../in-flight-calls.ts'
 import {
   type AppliedMigration,
@@ -42,6 +43,9 @@ export interface Statement {
   /** Whether rows are arrays, in the order of the columns. Default: objects. */
   readonly rowMode?: 'array'
 }
+
+/** Most rows of one read. */
+const maxReads = 100
 
 /** Repetitions of an undone statement, and the longest pause before the first one. */
 const maxRepeats = 3
@@ -102,6 +106,23 @@ export class PostgresDatabase {
     return this.#calls.run(() => this.#runInTime<R>(statement, values, isRepeatable))
   }
 
+  /**
+   * Returns a read of a row by its key. Reads of one turn of the event loop share a statement.
+   *
+   * @param statement selects the rows of the keys in the array `$1`, each with its key first
+   */
+  rowReader<R extends readonly [key: string, ...unknown[]]>(
+    statement: Statement,
+  ): (key: string) => Promise<R | null> {
+    const readBatch = async (keys: readonly string[]) => {
+      const { rows } = await this.run<R>(statement, [keys], true)
+      const found = new Map(rows.map((row) => [row[0], row]))
+      return keys.map((key) => found.get(key) ?? null)
+    }
+    const reads = new Batcher<string, R | null>(readBatch, { maxItems: maxReads })
+    return async (key) => (isStorable(key) ? reads.add(key) : null)
+  }
+
   /** @throws `store_unavailable` */
   async ping(): Promise<void> {
     await this.run({ name: 'ping', text: 'SELECT 1' }, [], true)
@@ -136,6 +157,11 @@ export class PostgresDatabase {
       }
     }
   }
+}
+
+/** Postgres refuses a text with this character, which a client may ask for. */
+export function isStorable(key: string): boolean {
+  return !key.includes('\0')
 }
 
 async function execute<R extends QueryResultRow>(

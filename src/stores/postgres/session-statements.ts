@@ -77,20 +77,23 @@ export const schema: Schema = {
 const serverMs = '(extract(epoch FROM clock_timestamp()) * 1000)::bigint'
 
 /**
- * Returns the end of a WITH list that appends the row of `entries` (kind, id, at_ms, kept_ms), if there is
- * one, dated by the later clock. Readers need positions that become visible in order and still grow after a
- * fail-over: the last position is a row that follows the clock, and the statement locks it last.
+ * Returns the end of a WITH list that appends the rows of `entries` (kind, id, at_ms, kept_ms), dated by the
+ * later clock. Readers need positions that become visible in order and still grow after a fail-over: the
+ * last position is a row that follows the clock, and the statement locks it last.
  */
 function appendTo(entries: string): string {
   return `
     log_end AS (
       UPDATE gatepass.revocations_end AS log_end SET position =
-        greatest(log_end.position + 1, ${serverMs})
-      FROM ${entries}
-      RETURNING log_end.position, kind, id, greatest(at_ms, ${serverMs}) AS at_ms, kept_ms
+        greatest(log_end.position + added.entries, ${serverMs})
+      FROM (SELECT count(*) AS entries FROM ${entries}) AS added
+      WHERE added.entries > 0
+      RETURNING log_end.position, ${serverMs} AS now_ms
     ), logged AS (
       INSERT INTO gatepass.revocations (position, kind, id, at_ms, expires_at_ms)
-      SELECT position, kind, id, at_ms, at_ms + kept_ms FROM log_end
+      SELECT position + 1 - row_number() OVER (), kind, id, greatest(at_ms, now_ms),
+        greatest(at_ms, now_ms) + kept_ms
+      FROM log_end, ${entries}
     )`
 }
 
@@ -107,10 +110,10 @@ export const insert: Statement = {
     ) AS others`,
 }
 
-export const select: Statement = {
-  name: 'select session',
+export const selectBySids: Statement = {
+  name: 'select sessions by sid',
   rowMode: 'array',
-  text: `SELECT ${sessionColumns} FROM gatepass.sessions WHERE sid = $1`,
+  text: `SELECT ${sessionColumns} FROM gatepass.sessions WHERE sid = ANY ($1)`,
 }
 
 export const selectBySub: Statement = {
@@ -205,27 +208,44 @@ export const clock: Statement = {
   text: 'SELECT (extract(epoch FROM clock_timestamp()) * 1000)::float8 AS now',
 }
 
+/** The types of `changedColumns`. */
+const changedTypes = [
+  ...['bigint', 'bigint', 'boolean', 'bytea', 'bigint', 'bigint', 'bigint', 'bigint'],
+  ...['bytea', 'bytea', 'bigint'],
+]
+const before = changedTypes.map((_type, n) => `before_${n}`)
+const after = changedTypes.map((_type, n) => `after_${n}`)
+const arrays = ['text', 'bigint', ...changedTypes, ...changedTypes].map(
+  (type, n) => `$${n + 1}::${type}[]`,
+)
+
 /**
- * Replaces a session unless it has changed, and appends to the log if it is revoked now. A statement that
- * waits for the row compares its newest version (READ COMMITTED). No indexed column changes, so the
- * update stays on its page.
+ * Replaces sessions that have not changed, and appends those to the log that are revoked now. Returns the
+ * indexes of the replaced ones, from 1.
  *
- * Parameters: 1 sid, 2 kept, 3 to 13 the changed columns before, 14 to 24 after.
+ * Locks sessions in the order of their ids. A statement that waits for a row compares its newest version
+ * (READ COMMITTED). Of two changes of a session, one is made. No indexed column changes, so the update stays
+ * on its page.
+ *
+ * Parameters are arrays: 1 sid, 2 kept, 3 to 13 the changed columns before, 14 to 24 after.
  */
 export const replace: Statement = {
-  name: 'replace session',
+  name: 'replace sessions',
   text: `
-    WITH replaced AS (
-      UPDATE gatepass.sessions
-      SET (${changedColumns}) = ROW ($14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24)
-      WHERE sid = $1
-        AND ROW (${changedColumns}) IS NOT DISTINCT FROM ROW ($3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
-      RETURNING sid, revoked_at_ms
+    WITH change AS (
+      SELECT * FROM unnest(${arrays}) WITH ORDINALITY
+        AS change (sid, kept_ms, ${before}, ${after}, n)
+      ORDER BY sid
+    ), replaced AS (
+      UPDATE gatepass.sessions AS stored SET (${changedColumns}) = ROW (${after})
+      FROM change
+      WHERE stored.sid = change.sid AND ROW (${changedColumns}) IS NOT DISTINCT FROM ROW (${before})
+      RETURNING n, stored.sid, revoked_at_ms, kept_ms
     ), entry AS (
-      SELECT 'session' AS kind, sid AS id, revoked_at_ms AS at_ms, $2::bigint AS kept_ms
+      SELECT 'session' AS kind, sid AS id, revoked_at_ms AS at_ms, kept_ms
       FROM replaced WHERE revoked_at_ms IS NOT NULL
     ), ${appendTo('entry')}
-    SELECT 1 FROM replaced`,
+    SELECT n::int FROM replaced`,
 }
 
 /** Appends one entry. Parameters: 1 kind, 2 id, 3 at, 4 kept. */

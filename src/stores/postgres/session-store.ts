@@ -1,3 +1,4 @@
+import { Batcher } from '../batcher.ts'
 import { compareAndSet } from '../compare-and-set.ts'
 import {
   expiryMarginMs,
@@ -29,6 +30,19 @@ const tableStart = '(0,0)'
 /** Rows per statement of a pass over all sessions. */
 const batchRows = 500
 
+/** Most sessions of one replacement. */
+const maxReplacements = 100
+
+/** A change of a session that a rotation has decided on. */
+interface Replacement {
+  readonly before: Session
+  readonly after: Session
+  /** How long the entry of a reuse stays in the log. */
+  readonly keptMs: number
+  /** Whether the statement may be repeated although it may have run. */
+  readonly isRepeatable: boolean
+}
+
 interface EndedSlice {
   /** The last sid of the slice; null at the end of the table. */
   readonly last: string | null
@@ -38,11 +52,17 @@ interface EndedSlice {
 /** Sessions in Postgres (`postgres:`), shared by any number of issuers. */
 export class PostgresSessionStore implements SessionStore {
   readonly #db: PostgresDatabase
+  readonly #read: (sid: string) => Promise<SessionRow | null>
+  readonly #replacements: Batcher<Replacement, boolean>
   /** Where the removal of expired rows continues. */
   #sweptTo = tableStart
 
   private constructor(db: PostgresDatabase) {
     this.#db = db
+    this.#read = db.rowReader(statements.selectBySids)
+    this.#replacements = new Batcher((changes) => this.#replaceBatch(changes), {
+      maxItems: maxReplacements,
+    })
   }
 
   /** @throws `config_invalid`, `store_unavailable`, `migration_failed` */
@@ -62,11 +82,8 @@ export class PostgresSessionStore implements SessionStore {
     // After a broken connection the rotation may have happened. A repeated request is a replay during
     // the grace period; without one it would count as reuse. (A repeated `reused` is `revoked`.)
     const isRepeatable = graceMs > this.#db.timeoutMs
-    const replace = async (before: Session, after: Session) => {
-      const values = [sid, revokedKeptMs, ...changedValues(before), ...changedValues(after)]
-      const { rowCount } = await this.#db.run(statements.replace, values, isRepeatable)
-      return rowCount === 1
-    }
+    const replace = (before: Session, after: Session) =>
+      this.#replacements.add({ before, after, keptMs: revokedKeptMs, isRepeatable })
     const decide = (before: Session) => {
       const { outcome, session } = decideRotation(before, request)
       return { outcome, after: session }
@@ -196,10 +213,23 @@ export class PostgresSessionStore implements SessionStore {
     return rowCount === limit
   }
 
+  /** @returns whether each session was replaced */
+  async #replaceBatch(changes: readonly Replacement[]): Promise<boolean[]> {
+    const isRepeatable = changes.every((change) => change.isRepeatable)
+    const values = changes.map(({ before, after, keptMs }) => [
+      after.sid,
+      keptMs,
+      ...changedValues(before),
+      ...changedValues(after),
+    ])
+    const columns = values[0]?.map((_value, at) => values.map((row) => row[at])) ?? []
+    const { rows } = await this.#db.run<{ n: number }>(statements.replace, columns, isRepeatable)
+    const replaced = new Set(rows.map(({ n }) => n))
+    return changes.map((_change, at) => replaced.has(at + 1))
+  }
+
   async #load(sid: string): Promise<Session | null> {
-    // Postgres refuses a text with this character, which a client may ask for.
-    if (sid.includes('\0')) return null
-    const { rows } = await this.#db.run<SessionRow>(statements.select, [sid], true)
-    return rows[0] === undefined ? null : toSession(rows[0])
+    const row = await this.#read(sid)
+    return row === null ? null : toSession(row)
   }
 }

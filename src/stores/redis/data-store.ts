@@ -1,3 +1,4 @@
+import { Batcher } from '../batcher.ts'
 import {
   anyVersion,
   type DataOwner,
@@ -9,7 +10,6 @@ import {
   type StoredField,
   type WriteOutcome,
 } from '../data-store.ts'
-import { Batcher } from './batcher.ts'
 import { defineScript, type RedisCall, RedisClient, type RedisOptions } from './client.ts'
 import { isErrorReply, type RedisReply, unavailable } from './connection.ts'
 import { ReplicatedWriter } from './replicated-writer.ts'

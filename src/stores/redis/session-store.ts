@@ -1,3 +1,4 @@
+import { Batcher } from '../batcher.ts'
 import { compareAndSet, type StoredValue } from '../compare-and-set.ts'
 import {
   expiryMarginMs,
@@ -8,7 +9,6 @@ import {
   type SessionStore,
 } from '../ports.ts'
 import { decideRotation, revoke } from '../rotation.ts'
-import { Batcher } from './batcher.ts'
 import { type RedisCall, RedisClient, type RedisOptions } from './client.ts'
 import { unavailable } from './connection.ts'
 import { RedisOneTimeStore } from './one-time.ts'

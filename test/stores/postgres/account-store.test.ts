@@ -1,6 +1,7 @@
 import t from 'tap'
 import { PostgresAccountStore } from '../../../src/stores/postgres/account-store.ts'
 import { account } from '../../support/accounts.ts'
+import { closedWith } from '../../support/closed-with.ts'
 import { patient } from '../../support/patience.ts'
 import { PostgresServer } from '../../support/postgres.ts'
 import { accountStoreContract } from '../account-store-contract.ts'
@@ -39,4 +40,23 @@ t.test('concurrent imports in opposite order do not deadlock', async (t) => {
   ])
   t.equal(taken.flat().length, names.length, 'each name was taken from one of them')
   t.equal((await one.list({ limit: 5_000 })).length, names.length)
+})
+
+t.test('reads of one turn share a statement, and an unreadable account fails alone', async (t) => {
+  const url = await server.createDatabase()
+  const options = { ...patient, maxConnections: 1, maxWaiting: 0 }
+  const store = closedWith(t, await PostgresAccountStore.open(url, options))
+  const all = ['alice', 'bob', 'carol'].map((loginName) => account({ loginName }))
+  await store.create(all)
+  const update = "UPDATE gatepass.accounts SET attributes = '[]' WHERE login_name = 'bob'"
+  await server.query(update, url)
+  const subs = [...all.map(({ sub }) => sub), 'unknown', 'not\0storable']
+  const reads = subs.map((sub) => store.findBySub(sub))
+  t.match(await Promise.allSettled(reads), [
+    { value: all[0] },
+    { reason: { code: 'internal_error' } },
+    { value: all[2] },
+    { value: null },
+    { value: null },
+  ])
 })

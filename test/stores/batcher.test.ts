@@ -1,6 +1,6 @@
 import { setImmediate as turn } from 'node:timers/promises'
 import t from 'tap'
-import { Batcher } from '../../../src/stores/redis/batcher.ts'
+import { Batcher } from '../../src/stores/batcher.ts'
 
 function batcherOf(limits = {}) {
   const sent: string[][] = []
