@@ -30,8 +30,8 @@ const tableStart = '(0,0)'
 /** Rows per statement of a pass over all sessions. */
 const batchRows = 500
 
-/** Most sessions of one replacement. */
-const maxReplacements = 100
+/** Most sessions of one replacement. With all of a turn in one, Postgres and the service take turns. */
+const maxReplacements = 32
 
 /** A change of a session that a rotation has decided on. */
 interface Replacement {
